@@ -1,0 +1,47 @@
+# The commands that people run; .ci/run runs `make test`.
+#   make setup   .venv with the app and its weights (Python >= 3.11)
+#   make run     the page, on http://127.0.0.1:7860 or GRADIO_SERVER_PORT
+#   make test    all tests; `make test-fast` leaves out those in a browser
+#   make check   lint, format, types, walls
+#   make bench   benchmarks
+#   make docs    rewrites what is generated in README.md and precomputed/README.md
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
+IN_VENV := .venv/bin/python
+
+# The shipped model and tables need no Hub; `HF_HUB_OFFLINE=0 make run` lets entries of your own be fetched
+export HF_HUB_OFFLINE ?= 1
+export GRADIO_ANALYTICS_ENABLED ?= False
+export HF_HUB_DISABLE_TELEMETRY ?= 1
+
+.PHONY: setup setup-dev run test test-fast check bench docs
+
+setup:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: no $(PYTHON) here. Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3 setup"; exit 1; }
+	@$(PYTHON) scripts/setup.py
+
+setup-dev: setup
+	@$(PYTHON) scripts/setup.py --dev
+
+run: setup
+	@$(IN_VENV) app.py
+
+test: setup-dev
+	@$(PYTHON) scripts/setup.py --browser
+	@$(IN_VENV) -m pytest
+
+test-fast: setup-dev
+	@$(IN_VENV) -m pytest --ignore=tests/browser
+
+check: setup-dev
+	@$(IN_VENV) -m ruff check
+	@$(IN_VENV) -m ruff format --check
+	@$(IN_VENV) -m pyright
+	@$(IN_VENV) -m pytest -q tests/contract/test_walls.py
+
+bench: setup-dev
+	@if [ -f benchmarks/__main__.py ]; then $(IN_VENV) -m benchmarks; else echo "There is no benchmark yet."; fi
+
+docs: setup
+	@$(IN_VENV) scripts/docs.py

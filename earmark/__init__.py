@@ -1,0 +1,7 @@
+"""Earmark's library: what the features inside a speech or language model respond to.
+
+Imports run one way: words (units, links, settings, errors) <- shelf, inputs <- models, dictionaries, measure <- runtime <-
+live | offline <- api, __main__. Nothing here imports gradio or plotly; the words and the shelf import no torch.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,171 @@
+"""Sound files into waveforms: mono, 16 kHz, loudness left alone, every limit in one place.
+
+soundfile reads wav, mp3, flac, ogg and opus; PyAV (ffmpeg's libraries inside a wheel) reads what it cannot: m4a, webm, aac.
+Decoding goes block by block and ends at the limit, so that neither time nor memory follows a header that lies.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from ..errors import BadInput
+from ..units import SAMPLE_RATE_HZ, Waveform
+
+N_BLOCK = 1 << 16
+MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
+MAX_CHANNELS = 16
+MIN_DURATION_S = 0.025
+"""one 25 ms analysis window of a speech model"""
+FORMATS = "wav, mp3, flac, ogg, opus, m4a or webm"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is accepted, and how much of it is used."""
+
+    max_bytes: int = 25_000_000
+    max_source_s: float = 1_200.0
+    """longer sounds are refused"""
+    max_used_s: float | None = None
+    """longer sounds are cut to this, with a notice"""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A decoded file."""
+
+    waveform: Waveform
+    notices: tuple[str, ...] = ()
+    """sentences for the person who brought it: what was cut or mended"""
+
+
+def decode(data: bytes, limits: Limits = Limits()) -> Sound:
+    """Any sound file's bytes as mono float32 at 16 kHz.
+
+    Channels are averaged; the sample rate is converted by librosa (soxr, with its anti-alias filter). Samples that are not
+    finite become silence, with a notice. Raises BadInput, whose text says what was wrong and what would work.
+    """
+    if not data:
+        raise BadInput(f"The file is empty. Bring a recording as {FORMATS}.")
+    if len(data) > limits.max_bytes:
+        raise BadInput(f"The file has {len(data) / 1e6:.1f} MB; at most {limits.max_bytes / 1e6:.0f} MB are taken. Cut it or compress it, as mp3 for example.")
+    rate_hz, samples = _mono(data, limits)
+    return _finish(rate_hz, samples, limits)
+
+
+def read_file(path: Path, limits: Limits = Limits()) -> bytes:
+    """A file's bytes for `decode`. Raises BadInput when it cannot be read or is too large to try."""
+    try:
+        if path.stat().st_size > limits.max_bytes:
+            raise BadInput(f"'{path.name}' has {path.stat().st_size / 1e6:.1f} MB; at most {limits.max_bytes / 1e6:.0f} MB are taken. Cut it or compress it.")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"'{path.name}' cannot be read: {error.strerror or type(error).__name__}.") from None
+
+
+def from_array(rate_hz: int, samples: np.ndarray, limits: Limits = Limits()) -> Sound:
+    """The same for samples that are already in memory: [n] or [n, channels], integers or floats."""
+    array = np.asarray(samples)
+    if np.issubdtype(array.dtype, np.integer):
+        array = array.astype(np.float32) / float(np.iinfo(array.dtype).max + 1)
+    if array.ndim == 2:
+        array = array.mean(axis=1)
+    return _finish(rate_hz, array.astype(np.float32), limits)
+
+
+def _finish(rate_hz: int, samples: np.ndarray, limits: Limits) -> Sound:
+    notices = []
+    if not np.isfinite(samples).all():
+        notices.append(f"{int((~np.isfinite(samples)).sum())} samples were not finite numbers and were taken as silence.")
+        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    duration_s = len(samples) / rate_hz
+    if duration_s < MIN_DURATION_S:
+        raise BadInput(f"The sound lasts {duration_s * 1000:.1f} ms ({len(samples)} samples); at least {MIN_DURATION_S * 1000:.0f} ms are needed.")
+    if limits.max_used_s is not None and duration_s > limits.max_used_s:
+        notices.append(f"The sound lasts {duration_s:.1f} s; the first {limits.max_used_s:.0f} s are used.")
+        samples = samples[: math.ceil(limits.max_used_s * rate_hz)]
+    samples = np.clip(to_rate(samples, rate_hz), -1.0, 1.0)
+    return Sound(Waveform(np.ascontiguousarray(samples, dtype=np.float32)), tuple(notices))
+
+
+def to_rate(samples: np.ndarray, rate_hz: int, target_hz: int = SAMPLE_RATE_HZ) -> np.ndarray:
+    """Convert the sample rate: float32 [n] -> [ceil(n * target_hz / rate_hz)]."""
+    if rate_hz == target_hz:
+        return samples
+    import librosa
+
+    return librosa.resample(samples, orig_sr=rate_hz, target_sr=target_hz, res_type="soxr_hq")
+
+
+def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray]:
+    for read in (_with_soundfile, _with_av):
+        blocks = read(data)
+        try:
+            rate_hz, n_channels = next(blocks)
+        except (StopIteration, _CannotRead):
+            continue
+        if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+            raise BadInput(f"The sound has {rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are taken. Convert it to 16000.")
+        if not 1 <= n_channels <= MAX_CHANNELS:
+            raise BadInput(f"The sound has {n_channels} channels; 1 to {MAX_CHANNELS} are taken. Mix it down to mono.")
+        return int(rate_hz), _gather(blocks, int(rate_hz), limits)
+    raise BadInput(f"The file cannot be read as sound. Bring a recording as {FORMATS}.")
+
+
+def _gather(blocks: Iterator, rate_hz: int, limits: Limits) -> np.ndarray:
+    parts, n = [], 0
+    try:
+        for block in blocks:
+            part = block.mean(axis=1, dtype=np.float32) if block.ndim == 2 else block
+            parts.append(part)
+            n += len(part)
+            if n > limits.max_source_s * rate_hz:
+                raise BadInput(f"The sound is longer than {limits.max_source_s / 60:.0f} minutes, the most that is decoded. Cut out the part you want.")
+    except _CannotRead as error:
+        if not parts:
+            raise BadInput(f"The file breaks off before any sound ({error}). Bring a recording as {FORMATS}.") from None
+    if not n:
+        raise BadInput(f"The file holds no sound. Bring a recording as {FORMATS}.")
+    return np.concatenate(parts)
+
+
+class _CannotRead(Exception):
+    pass
+
+
+def _with_soundfile(data: bytes) -> Iterator:
+    """Yields (rate, channels), then float32 blocks [n, channels]."""
+    try:
+        with sf.SoundFile(io.BytesIO(data)) as file:
+            yield file.samplerate, file.channels
+            if file.channels > MAX_CHANNELS:
+                return
+            while len(block := file.read(N_BLOCK // file.channels, dtype="float32", always_2d=True)):
+                yield block
+    except (sf.LibsndfileError, RuntimeError, ValueError, TypeError) as error:
+        raise _CannotRead(type(error).__name__) from None
+
+
+def _with_av(data: bytes) -> Iterator:
+    """Yields (rate, channels), then float32 blocks [n, channels]."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), options={"protocol_whitelist": "file,pipe"}) as container:
+            if not container.streams.audio:
+                raise _CannotRead("no sound in it")
+            stream = container.streams.audio[0]
+            yield stream.rate, stream.channels
+            to_float = av.AudioResampler(format="fltp")
+            for frame in container.decode(stream):
+                for piece in to_float.resample(frame):
+                    yield piece.to_ndarray().T
+    except (av.FFmpegError, ValueError, MemoryError, OSError) as error:
+        raise _CannotRead(type(error).__name__) from None

@@ -1,0 +1,169 @@
+"""Addresses: the one place that builds and parses links. Parsing never raises: it falls back, with a notice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+TABS = ("browse", "feature", "about")
+"""names of the tabs in an address, in the page's order"""
+MAX_TEXT = 200
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which peaks of a unit are shown: all values None shows the stored groups."""
+
+    low: float | None = None
+    high: float | None = None
+    absolute: bool = False
+
+    @property
+    def active(self) -> bool:
+        return self.low is not None or self.high is not None or self.absolute
+
+
+@dataclass(frozen=True)
+class BrowseView:
+    """What the list of units shows: search words, kept kinds of units, order."""
+
+    text: str = ""
+    sort: str = "peak"
+    descending: bool = True
+    min_density: float | None = None
+    max_density: float | None = None
+    dead: str = "hide"
+    """hide, show or only"""
+    page: int = 1
+
+
+@dataclass(frozen=True)
+class Link:
+    """Every state worth sending."""
+
+    tab: str = "browse"
+    dictionary: str = ""
+    unit: int | None = None
+    filter: Filter = Filter()
+    browse: BrowseView = BrowseView()
+    sample: str | None = None
+    revision: str | None = None
+    """the dictionary's short content hash; an older one opens with a notice"""
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> tuple[Link, tuple[str, ...]]:
+        """A link and the notices about what in it could not be understood."""
+        notices: list[str] = []
+        tab = query.get("tab") or ("feature" if query.get("unit") else "browse")
+        if tab not in TABS:
+            notices.append(f"There is no tab '{tab[:40]}'; this is the list of units.")
+            tab = "browse"
+        dead = query.get("dead", "hide")
+        unit = _integer(query, "unit", notices)
+        if tab == "feature" and unit is None and query.get("unit", "").strip():
+            tab = "browse"
+        link = cls(
+            tab=tab,
+            dictionary=query.get("dictionary", "")[:80],
+            unit=unit,
+            filter=Filter(_number(query, "min", notices), _number(query, "max", notices), flag(query.get("absolute", "")) or False),
+            browse=BrowseView(
+                text=query.get("q", "")[:MAX_TEXT],
+                sort=query.get("sort", "peak")[:20],
+                descending=query.get("order", "desc") != "asc",
+                min_density=_number(query, "dmin", notices),
+                max_density=_number(query, "dmax", notices),
+                dead=dead if dead in {"hide", "show", "only"} else "hide",
+                page=max(1, _integer(query, "page", notices) or 1),
+            ),
+            sample=query.get("sample", "")[:MAX_TEXT] or None,
+            revision=query.get("rev", "")[:16] or None,
+        )
+        return link, tuple(notices)
+
+    def query(self) -> str:
+        """The query string, without '?', defaults left out."""
+        f, b = self.filter, self.browse
+        on_unit = self.tab == "feature"
+        parts: dict[str, object] = {
+            "tab": self.tab,
+            "dictionary": None if self.tab == "about" else self.dictionary or None,
+            "unit": self.unit if on_unit else None,
+            "min": _short(f.low) if on_unit else None,
+            "max": _short(f.high) if on_unit else None,
+            "absolute": 1 if on_unit and f.absolute else None,
+            "sample": self.sample if on_unit else None,
+        }
+        if self.tab == "browse":
+            parts |= {
+                "q": b.text or None,
+                "sort": None if b.sort == "peak" else b.sort,
+                "order": None if b.descending else "asc",
+                "dmin": _short(b.min_density),
+                "dmax": _short(b.max_density),
+                "dead": None if b.dead == "hide" else b.dead,
+                "page": None if b.page == 1 else b.page,
+            }
+        parts["rev"] = self.revision
+        return urlencode({k: v for k, v in parts.items() if v is not None})
+
+    def href(self) -> str:
+        return "/?" + self.query()
+
+
+def short_link(dictionary: str, unit: int) -> str:
+    """The page that link previews read, which leads on to the unit's card; a query behind it goes along."""
+    return f"/f/{quote(dictionary, safe='')}/{unit}"
+
+
+def unit_media_href(dictionary: str, unit: int, kind: str) -> str:
+    """A unit's picture for previews (`png`), its strip of peaks (`strip.png`), or its strongest clips (`zip`)."""
+    return f"/media/unit/{quote(dictionary, safe='')}/{unit}.{kind}"
+
+
+def media_href(corpus: str, sample: str, kind: str) -> str:
+    """A sample's sound or picture: kind is `audio` or `mel.png`."""
+    return f"/media/{quote(corpus, safe='')}/{quote(sample, safe='')}/{kind}"
+
+
+def api_href(*parts: str | int, **query: str) -> str:
+    return "/api/" + "/".join(quote(str(p), safe="") for p in parts) + ("?" + urlencode(query) if query else "")
+
+
+def flag(text: str) -> bool | None:
+    """What a yes-or-no parameter says: a flag that says false is false; None for anything else."""
+    text = text.strip().lower()
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    return False if text in {"", "0", "false", "no", "off"} else None
+
+
+def _short(value: float | None) -> str | None:
+    return None if value is None else f"{value:.6g}"
+
+
+def _number(query: Mapping[str, str], name: str, notices: list[str]) -> float | None:
+    text = query.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        notices.append(f"'{name}' in the address is '{text[:40]}', which is no number; it was left out.")
+        return None
+    return value
+
+
+def _integer(query: Mapping[str, str], name: str, notices: list[str]) -> int | None:
+    text = query.get(name, "").strip()
+    if not text:
+        return None
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        notices.append(f"'{name}' in the address is '{text[:40]}', which is no whole number; it was left out.")
+        return None
+    return int(text[:12])

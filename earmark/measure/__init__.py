@@ -1,0 +1,1 @@
+"""Formulas over batches, used live and offline alike."""

@@ -1,0 +1,1 @@
+"""Hours of work, resumable: corpora, activations, training, tables and their checks."""

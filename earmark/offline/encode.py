@@ -1,0 +1,55 @@
+"""The command `encode`: activations of one's own through a checkpoint alone; no model, no network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..dictionaries import FORMATS
+from ..dictionaries.base import SparseAutoencoder
+from ..errors import BadInput, EarmarkError
+
+CHUNK = 4096
+
+
+def open_checkpoint(path: Path) -> SparseAutoencoder:
+    """A checkpoint of any known format. Raises BadInput with what each format said."""
+    if not path.exists():
+        raise BadInput(f"There is no file or folder '{path.name}'.")
+    refusals = []
+    for name, load in FORMATS.items():
+        try:
+            return load(path)
+        except EarmarkError as error:
+            refusals.append(f"{name}: {error}")
+    raise BadInput(f"'{path.name}' is no checkpoint of a known format. {' '.join(refusals)}")
+
+
+def read_activations(path: Path) -> np.ndarray:
+    """float32 [n_positions, width] of a .npy file. Raises BadInput for anything else; nothing is ever unpickled."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput(f"'{path.name}' cannot be read as a .npy file of numbers ({type(error).__name__}).") from None
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
+        raise BadInput(f"'{path.name}' holds {array.dtype} {array.shape}; numbers of shape [n_positions, width] are needed.")
+    return array
+
+
+def encode_file(checkpoint: Path, source: Path, target: Path, decode: bool) -> str:
+    """Write f as it multiplies W_dec, float32 [n_positions, n_units], or with `decode` the reconstruction [n_positions, width]."""
+    sae, x = open_checkpoint(checkpoint), read_activations(source)
+    if x.shape[1] != sae.width:
+        raise BadInput(f"'{source.name}' is {x.shape[1]} wide, the checkpoint reads {sae.width}.")
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.npy")
+    out = np.lib.format.open_memmap(fresh, "w+", np.float32, (len(x), sae.width if decode else sae.n_units))
+    for start in range(0, len(x), CHUNK):
+        f = sae.encode(torch.from_numpy(np.array(x[start : start + CHUNK], dtype=np.float32))).dense()
+        out[start : start + CHUNK] = sae.decode(torch.from_numpy(f)).numpy() if decode else f
+    out.flush()
+    del out
+    os.replace(fresh, target)
+    return f"Wrote {'the reconstruction' if decode else 'the features'} of {len(x)} positions to {target.name}."

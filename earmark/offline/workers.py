@@ -1,0 +1,100 @@
+"""Work over a corpus by several processes, one thread each: on busy cores that beats one process with several threads.
+
+A worker takes every n-th row group of the samples table, in order, so that a worker that is killed and started again goes on
+where it was. Workers are spawned, report finished samples through a queue, and pass on the sentence of what stopped them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import queue
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ..errors import BadInput, EarmarkError
+from ..inputs.audio import Limits, decode
+from ..shelf.store import Corpus
+from ..shelf.tables import SAMPLES
+from ..units import Waveform
+
+CORPUS_LIMITS = Limits(max_bytes=1 << 30, max_source_s=3600.0)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a job that one worker does."""
+
+    worker: int
+    n_workers: int
+    report: Callable[[int], None]
+    """called with the number of samples that were finished"""
+
+
+def default_workers() -> int:
+    return max(1, min(os.cpu_count() or 1, 8))
+
+
+def read_samples(corpus: Corpus, group: int) -> Iterator[tuple[int, str, Waveform]]:
+    """(row, id, sound) of one row group of a corpus."""
+    first = group * SAMPLES.rows_a_group
+    rows = corpus.table.group(group, ["id", "audio"])
+    for offset, (name, audio) in enumerate(zip(rows.column("id").to_pylist(), rows.column("audio").to_pylist(), strict=True)):
+        yield first + offset, name, decode(audio, CORPUS_LIMITS).waveform
+
+
+def n_groups(corpus: Corpus) -> int:
+    return -(-len(corpus.ids) // SAMPLES.rows_a_group)
+
+
+def run(job: Callable[..., None], args: tuple[Any, ...], n_workers: int, total: int, done: int, title: str) -> None:
+    """Run `job(share, *args)` in n_workers processes with a progress bar. Raises BadInput with the sentence of the first failure."""
+    context = mp.get_context("spawn")
+    reports: Any = context.Queue()
+    processes = [context.Process(target=_work, args=(job, w, n_workers, reports, args), daemon=True) for w in range(n_workers)]
+    for process in processes:
+        process.start()
+    try:
+        with tqdm(total=total, initial=done, desc=title, unit="sample", mininterval=1.0, smoothing=0.02) as bar:
+            running = set(range(n_workers))
+            while running:
+                try:
+                    worker, n, failure = reports.get(timeout=2.0)
+                except queue.Empty:
+                    lost = [w for w in running if not processes[w].is_alive() and processes[w].exitcode != 0]
+                    if lost:
+                        raise BadInput(f"{title}: a worker ended with status {processes[lost[0]].exitcode}. Run the same command again: it goes on from there.") from None
+                    continue
+                if failure:
+                    raise BadInput(f"{title} stopped: {failure}")
+                if n < 0:
+                    running.discard(worker)
+                else:
+                    bar.update(n)
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+            process.join()
+
+
+def _work(job: Callable[..., None], worker: int, n_workers: int, reports: Any, args: tuple[Any, ...]) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        job(Share(worker, n_workers, lambda n: reports.put((worker, n, None))), *args)
+        reports.put((worker, -1, None))
+    except EarmarkError as error:
+        reports.put((worker, 0, str(error)))
+
+
+def work_folder(cache: Path, *parts: str) -> Path:
+    """A folder below the cache for one job's unfinished work."""
+    folder = cache.joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,83 @@
+"""Opens a dictionary with its model: loaded once, shared by everybody, the least used model dropped first."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .dictionaries import FORMATS
+from .dictionaries.base import Dictionary, Identity
+from .errors import unknown
+from .models import FAMILIES
+from .models.base import LoadedModel, ModelFiles
+from .settings import Settings
+from .shelf.catalog import Catalog, DictionaryEntry, dictionary_revision, read_catalog
+from .shelf.hub import find_model
+from .shelf.tables import sha256_of
+from .units import Activations, Hook, Waveform
+
+MAX_MODELS = 2
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A dictionary ready to encode."""
+
+    entry: DictionaryEntry
+    hook: Hook
+    dictionary: Dictionary
+    revision: str
+    """the dictionary's short content hash"""
+
+
+class Runtime:
+    """One a process. Safe to use from several threads; a model is loaded by one of them while the others wait."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.catalog: Catalog = read_catalog(settings.data)
+        self._models: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._opened: dict[str, Opened] = {}
+        self._lock = threading.RLock()
+
+    def model(self, slug: str) -> LoadedModel:
+        """Raises NotFound for an unlisted model and MissingWeights when no source has it."""
+        entry = self.catalog.model(slug)
+        with self._lock:
+            if slug not in self._models:
+                if entry.family not in FAMILIES:
+                    raise unknown("family of models", entry.family, FAMILIES)
+                self._models[slug] = FAMILIES[entry.family](ModelFiles(slug, find_model(entry, self.settings)))
+                while len(self._models) > MAX_MODELS:
+                    gone, _ = self._models.popitem(last=False)
+                    self._opened = {k: o for k, o in self._opened.items() if o.entry.model != gone}
+            self._models.move_to_end(slug)
+            return self._models[slug]
+
+    def open(self, slug: str) -> Opened:
+        """A dictionary of the catalog, with its weights."""
+        entry = self.catalog.dictionary(slug)
+        with self._lock:
+            model = self.model(entry.model)
+            if slug not in self._opened:
+                self._opened[slug] = self._open(entry, model)
+            return self._opened[slug]
+
+    def _open(self, entry: DictionaryEntry, model: LoadedModel) -> Opened:
+        hook = model.hook(entry.site, entry.layer)
+        model_entry = self.catalog.model(entry.model)
+        if entry.kind != "sae":
+            dictionary: Dictionary = Identity(hook.width, model.directions(hook))
+            return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), None))
+        if entry.format not in FORMATS:
+            raise unknown("checkpoint format", str(entry.format), FORMATS)
+        folder = self.settings.data / str(entry.folder)
+        dictionary = FORMATS[entry.format](folder)
+        weights = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".pt", ".npz"})
+        return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), sha256_of(weights[0])))
+
+    def capture(self, model: str, sample: Waveform, opened: Sequence[Opened]) -> dict[Hook, Activations]:
+        """One pass of the model for several dictionaries."""
+        return self.model(model).capture(sample, list(dict.fromkeys(o.hook for o in opened)))

@@ -1,0 +1,181 @@
+"""What exists, as data: models, corpora and dictionaries from catalog.toml, read once into frozen dataclasses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import BadInput, unknown
+from ..units import KINDS, Kind
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """Files of one Hub repository."""
+
+    repo: str
+    files: tuple[str, ...] = ()
+    revision: str = "main"
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """One file inside an installed Python package."""
+
+    role: str
+    package: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A pretrained network and where its files can come from."""
+
+    slug: str
+    family: str
+    modality: str
+    title: str = ""
+    licence: str = ""
+    source: str = ""
+    path: str | None = None
+    """a transformers folder on this machine, relative to the catalog"""
+    hub: HubFiles | None = None
+    packages: tuple[PackageFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class CorpusEntry:
+    """Samples that tables are built from."""
+
+    slug: str
+    title: str = ""
+    modality: str = "audio"
+    licence: str = ""
+    source: str = ""
+    credit: str = ""
+    """the notice shown wherever a sample plays"""
+
+
+@dataclass(frozen=True)
+class DictionaryEntry:
+    """A set of units over one hook."""
+
+    slug: str
+    model: str
+    kind: Kind
+    layer: int
+    """counted from 0"""
+    site: str
+    """residual, neurons or preactivation: the family knows the module"""
+    title: str = ""
+    corpus: str | None = None
+    format: str | None = None
+    """of an SAE's checkpoint"""
+    folder: str | None = None
+    """of an SAE's checkpoint, relative to the catalog"""
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Everything that is listed."""
+
+    folder: Path
+    default: str
+    models: dict[str, ModelEntry]
+    corpora: dict[str, CorpusEntry]
+    dictionaries: dict[str, DictionaryEntry]
+
+    def model(self, slug: str) -> ModelEntry:
+        return self._get("model", self.models, slug)
+
+    def corpus(self, slug: str) -> CorpusEntry:
+        """A listed corpus, or one that `python -m earmark corpus` has made and nobody has listed yet."""
+        made = self.folder / slug / "manifest.json"
+        if slug not in self.corpora and _SLUG.fullmatch(slug) and made.is_file():
+            manifest = json.loads(made.read_text(encoding="utf-8"))
+            if manifest.get("what") == "corpus":
+                return CorpusEntry(slug, manifest.get("title", slug), manifest.get("modality", "audio"), manifest.get("licence", ""), manifest.get("source", ""))
+        return self._get("corpus", self.corpora, slug)
+
+    def dictionary(self, slug: str) -> DictionaryEntry:
+        return self._get("dictionary", self.dictionaries, slug)
+
+    @staticmethod
+    def _get(what: str, entries: dict[str, T], slug: str) -> T:
+        if slug not in entries:
+            raise unknown(what, slug, entries)
+        return entries[slug]
+
+    def siblings(self, slug: str) -> tuple[DictionaryEntry, ...]:
+        """The dictionaries over the same layer of the same model, this one included, in the catalog's order."""
+        own = self.dictionary(slug)
+        return tuple(d for d in self.dictionaries.values() if (d.model, d.layer, d.corpus) == (own.model, own.layer, own.corpus))
+
+
+@lru_cache(maxsize=8)
+def read_catalog(folder: Path) -> Catalog:
+    """Read `catalog.toml` of a data folder. Raises BadInput with the entry and the reason when it cannot be used."""
+    path = folder / "catalog.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"There is no catalog.toml in '{folder}'. Set EARMARK_DATA to a folder that has one.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"catalog.toml cannot be read: {error}.") from None
+    models = {s: _entry(ModelEntry, "models", s, _nested(v)) for s, v in raw.get("models", {}).items()}
+    corpora = {s: _entry(CorpusEntry, "corpora", s, v) for s, v in raw.get("corpora", {}).items()}
+    dictionaries = {s: _entry(DictionaryEntry, "dictionaries", s, v) for s, v in raw.get("dictionaries", {}).items()}
+    for d in dictionaries.values():
+        if d.kind not in KINDS:
+            raise BadInput(f"catalog.toml: dictionaries.{d.slug} has kind '{d.kind}'; valid: {', '.join(KINDS)}.")
+        if d.model not in models:
+            raise BadInput(f"catalog.toml: dictionaries.{d.slug} names the model '{d.model}', which is not listed.")
+        if d.kind == "sae" and not (d.format and d.folder):
+            raise BadInput(f"catalog.toml: dictionaries.{d.slug} is an SAE and needs `format` and `folder`.")
+    return Catalog(folder, raw.get("default", next(iter(dictionaries), "")), models, corpora, dictionaries)
+
+
+def _nested(value: dict[str, Any]) -> dict[str, Any]:
+    value = dict(value)
+    if "hub" in value:
+        value["hub"] = HubFiles(**{**value["hub"], "files": tuple(value["hub"].get("files", ()))})
+    value["packages"] = tuple(PackageFile(**p) for p in value.get("packages", ()))
+    return value
+
+
+def _entry(cls: type[T], section: str, slug: str, value: dict[str, Any]) -> T:
+    if not _SLUG.fullmatch(slug):
+        raise BadInput(f"catalog.toml: '{slug}' in {section} is no slug: lower-case letters, digits, '.', '_' and '-', at most 80.")
+    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    extra = sorted(set(value) - names)
+    if extra:
+        raise BadInput(f"catalog.toml: {section}.{slug} has the unknown key '{extra[0]}'; valid: {', '.join(sorted(names - {'slug'}))}.")
+    try:
+        return cls(slug=slug, **value)
+    except TypeError as error:
+        raise BadInput(f"catalog.toml: {section}.{slug} is incomplete: {str(error).split('__init__() ')[-1]}.") from None
+
+
+def model_revision(model: ModelEntry) -> str:
+    """What pins a model's weights: the digest of its packaged checkpoint, or its Hub repository with the revision."""
+    if model.packages:
+        return model.packages[0].sha256[:12]
+    return f"{model.hub.repo}@{model.hub.revision}" if model.hub else f"path:{model.path}"
+
+
+def dictionary_revision(entry: DictionaryEntry, model: ModelEntry, hook: str, weights_sha256: str | None) -> str:
+    """A dictionary's short content hash: the same number means the same unit only under the same revision."""
+    parts = (model_revision(model), hook, entry.kind, weights_sha256 or "")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]

@@ -1,0 +1,268 @@
+"""What the shelf holds, read for people: a unit's card, searches by peak, lists of units, sounds and pictures. No torch."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import BadInput, BadTable, EarmarkError, NotFound
+from ..settings import Settings
+from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, UnitCard, UnitId, UnitStats
+from .catalog import Catalog, DictionaryEntry, read_catalog
+from .tables import EXAMPLES, PEAKS, QUANTILES, SAMPLES, UNITS, Table, read_key_range, read_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_HITS = 500
+GROUPS = ("top", "q90", "q75", "q50", "q25", "q00", "bottom")
+"""groups of examples in the order in which a card shows them"""
+
+
+class Corpus:
+    """Samples of one corpus: names, transcripts and lengths in memory; sounds and pictures read when asked for."""
+
+    def __init__(self, folder: Path):
+        self.manifest = read_manifest(folder)
+        self.table = Table(folder, SAMPLES, self.manifest)
+        light = self.table.all(["id", "transcript", "transcript_by", "duration_s", "class_name"])
+        self.ids: list[str] = light.column("id").to_pylist()
+        self.transcripts: list[str] = [t or "" for t in light.column("transcript").to_pylist()]
+        self.transcript_by: list[str] = [t or "" for t in light.column("transcript_by").to_pylist()]
+        self.class_names: list[str | None] = light.column("class_name").to_pylist()
+        self.durations_s: list[float] = light.column("duration_s").to_pylist()
+        self.row_of = {name: row for row, name in enumerate(self.ids)}
+
+    def row(self, sample: str) -> int:
+        if sample not in self.row_of:
+            raise NotFound(f"The corpus '{self.manifest['slug']}' has no sample '{sample[:80]}'.")
+        return self.row_of[sample]
+
+    def audio(self, sample: str) -> tuple[bytes, str]:
+        """A sample's sound as its source has it, and its media type."""
+        found = self.table.row(self.row(sample), ["audio", "audio_type"])
+        if found["audio"] is None:
+            raise NotFound(f"The sample '{sample[:80]}' has no sound.")
+        return found["audio"], found["audio_type"]
+
+    def mel(self, sample: str) -> np.ndarray:
+        """A sample's mel picture: uint8 [64 mels from low to high, columns of 20 ms]."""
+        from PIL import Image
+
+        found = self.table.row(self.row(sample), ["mel"])["mel"]
+        if found is None:
+            raise NotFound(f"The sample '{sample[:80]}' has no spectrogram.")
+        return np.asarray(Image.open(io.BytesIO(found)).convert("L"))
+
+
+class Dictionary:
+    """Tables of one dictionary."""
+
+    def __init__(self, entry: DictionaryEntry, folder: Path):
+        self.entry = entry
+        self.manifest = read_manifest(folder)
+        if "tables" not in self.manifest:
+            raise BadTable(f"'{entry.slug}' has no tables yet. Build them with `python -m earmark build {entry.slug}`.")
+        self.revision: str = self.manifest["revision"]
+        self.corpus: str = self.manifest["tables"]["corpus"]
+        self.hop_s: float = self.manifest["tables"]["hop_s"]
+        self.offset_s: float = self.manifest["tables"]["offset_s"]
+        self._folder = folder
+        self._open: dict[str, Table] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def signed(self) -> bool:
+        return self.entry.kind in SIGNED_KINDS
+
+    @property
+    def n_units(self) -> int:
+        return self.manifest["n_units"]
+
+    def table(self, name: str) -> Table:
+        spec = {s.name: s for s in (UNITS, EXAMPLES, PEAKS)}[name]
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = Table(self._folder, spec, self.manifest)
+            return self._open[name]
+
+    def check_unit(self, index: int) -> None:
+        if not 0 <= index < self.n_units:
+            raise NotFound(f"{self.entry.slug} has units 0 to {self.n_units - 1}; {index} is none of them.")
+
+
+class Store:
+    """The whole shelf of one process. Folders are opened when first asked for, and again when a build has replaced them."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.catalog: Catalog = read_catalog(settings.data)
+        self._folders: dict[tuple[str, int], Any] = {}
+        self._lock = threading.Lock()
+
+    def _opened(self, slug: str, make: Callable[[Path], Any]) -> Any:
+        folder = self.settings.data / slug
+        manifest = folder / "manifest.json"
+        stamp = manifest.stat().st_mtime_ns if manifest.exists() else 0
+        with self._lock:
+            if (slug, stamp) not in self._folders:
+                self._folders = {k: v for k, v in self._folders.items() if k[0] != slug}
+                self._folders[slug, stamp] = make(folder)
+            return self._folders[slug, stamp]
+
+    def dictionary(self, slug: str) -> Dictionary:
+        """A dictionary with its tables. Raises NotFound for an unlisted one and BadTable for one without sound tables."""
+        entry = self.catalog.dictionary(slug)
+        return self._opened(slug, lambda folder: Dictionary(entry, folder))
+
+    def corpus(self, slug: str) -> Corpus:
+        self.catalog.corpus(slug)
+        return self._opened(slug, Corpus)
+
+    def has_tables(self, slug: str) -> bool:
+        try:
+            return self.dictionary(slug).manifest is not None
+        except EarmarkError:
+            return False
+
+    def health(self, slug: str) -> dict[str, Any]:
+        """The stored figures of a dictionary: {l0, fvu, dead, n_positions, ...}; l0 and fvu are held-out and null for what is no SAE.
+
+        dead is the share of units that are 0 over the whole corpus, where there are tables.
+        """
+        manifest = read_manifest(self.settings.data / self.catalog.dictionary(slug).slug)
+        quality, tables = manifest.get("quality") or {}, manifest.get("tables") or {}
+        return {
+            "l0": quality.get("l0"),
+            "fvu": quality.get("fvu"),
+            "dead": tables.get("dead", quality.get("dead")),
+            "n_positions": quality.get("n_positions", tables.get("n_positions")),
+            "density": quality.get("density"),
+            "dead_held_out": quality.get("dead"),
+            "corpus": tables.get("corpus"),
+            "n_corpus_positions": tables.get("n_positions"),
+            "revision": manifest.get("revision"),
+        }
+
+    # -- one unit ----------------------------------------------------------------------------------------------------
+
+    def card(self, unit: UnitId) -> UnitCard:
+        """Everything a unit's page shows, from its tables alone."""
+        d = self.dictionary(unit.dictionary)
+        d.check_unit(unit.index)
+        row = d.table("units").rows_of(unit.index).to_pylist()[0]
+        match = None
+        if row["match_dictionary"] is not None:
+            match = Match(row["match_dictionary"], row["match_unit"], row["match_correlation"])
+        return UnitCard(
+            id=unit,
+            stats=_stats(row),
+            histogram=Histogram(tuple(row["edges"]), tuple(row["counts"])),
+            examples=self._examples(d, unit.index),
+            neighbours=tuple(Neighbour(u, c) for u, c in zip(row["neighbours"], row["cosines"], strict=True)),
+            match=match,
+            label=row["label"],
+        )
+
+    def _examples(self, d: Dictionary, index: int) -> tuple[Example, ...]:
+        corpus = self.corpus(d.corpus)
+        rows = d.table("examples").rows_of(index).to_pylist()
+        rows.sort(key=lambda r: (GROUPS.index(r["group"]), r["rank"]))
+        return tuple(self._example(d, corpus, row) for row in rows)
+
+    @staticmethod
+    def _example(d: Dictionary, corpus: Corpus, row: dict[str, Any]) -> Example:
+        stored = np.frombuffer(row["trace"], dtype=np.uint8).astype(np.float32)
+        start_s = d.offset_s + row["start"] * d.hop_s
+        return Example(
+            rank=row["rank"],
+            group=row["group"],
+            sample=corpus.ids[row["sample"]],
+            peak=row["peak"],
+            at_s=d.offset_s + row["at"] * d.hop_s,
+            start_s=start_s,
+            end_s=start_s + len(stored) * d.hop_s,
+            trace=row["low"] + stored / 255.0 * (row["high"] - row["low"]),
+            transcript=corpus.transcripts[row["sample"]],
+            duration_s=corpus.durations_s[row["sample"]],
+        )
+
+    def search(self, unit: UnitId, low: float | None = None, high: float | None = None, absolute: bool = False, n: int = 20) -> tuple[Hit, ...]:
+        """Samples whose peak of this unit lies within [low, high], strongest first, one entry a sample.
+
+        The peak is the largest value in the sample; with `absolute`, the value of largest magnitude, compared by magnitude.
+        Exact above the unit's floor (see UnitStats). Raises BadInput for bounds that are not numbers or n out of range.
+        """
+        d = self.dictionary(unit.dictionary)
+        d.check_unit(unit.index)
+        if not 1 <= n <= MAX_HITS:
+            raise BadInput(f"n is {n}; 1 to {MAX_HITS} samples can be listed.")
+        for name, bound in (("min", low), ("max", high)):
+            if bound is not None and not np.isfinite(bound):
+                raise BadInput(f"{name} is {bound}; it must be a finite number.")
+        corpus = self.corpus(d.corpus)
+        rows = strongest(d.table("peaks").rows_of(unit.index), low, high, absolute, n)
+        return tuple(
+            Hit(corpus.ids[s], p, round(d.offset_s + at * d.hop_s, 6), corpus.transcripts[s], corpus.durations_s[s]) for s, p, at in rows
+        )
+
+    # -- many units --------------------------------------------------------------------------------------------------
+
+    def units_frame(self, slug: str) -> pd.DataFrame:
+        """One row a unit: unit, density, peak, mean, dead, label, match_unit, match_correlation and `heard`, the transcripts of its five
+        strongest samples (`strongest`: their rows in the corpus); for Browse and exports. Shared: do not change it."""
+        return _units_frame(self.dictionary(slug), self.corpus(self.dictionary(slug).corpus))
+
+
+@lru_cache(maxsize=8)
+def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
+    columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "label", "label_score", "match_unit", "match_correlation"]
+    frame = d.table("units").all(columns).to_pandas()
+    top = d.table("examples").all(["unit", "group", "rank", "sample"])
+    top = top.filter(pc.and_(pc.equal(top.column("group").cast(pa.string()), "top"), pc.less(top.column("rank"), 5)))
+    found: list[list[tuple[int, int]]] = [[] for _ in range(len(frame))]
+    for unit, rank, sample in zip(*(top.column(c).to_pylist() for c in ("unit", "rank", "sample")), strict=True):
+        found[unit].append((rank, sample))
+    frame["strongest"] = [tuple(sample for _, sample in sorted(pairs)) for pairs in found]
+    frame["heard"] = [" · ".join(filter(None, (corpus.transcripts[s] for s in rows))) for rows in frame["strongest"]]
+    return frame
+
+
+def strongest(peaks: pa.Table, low: float | None, high: float | None, absolute: bool, n: int) -> list[tuple[int, float, int]]:
+    """(sample row, peak, position) of the n strongest samples of one unit's rows of `peaks` within [low, high].
+
+    Rows come sorted by tail (largest values first), then by peak from high to low.
+    """
+    if not absolute:
+        found = read_key_range(peaks.filter(pc.equal(peaks.column("tail"), 1)), "peak", low, high).slice(0, n)
+        return list(zip(*(found.column(c).to_pylist() for c in ("sample", "peak", "at")), strict=True))
+    sample, peak, at = (peaks.column(c).to_numpy() for c in ("sample", "peak", "at"))
+    size = np.abs(peak.astype(np.float32))
+    order = np.lexsort((sample, -size))
+    order = order[np.sort(np.unique(sample[order], return_index=True)[1])]
+    keep = (size[order] >= (low if low is not None else -np.inf)) & (size[order] <= (high if high is not None else np.inf))
+    return [(int(sample[i]), float(peak[i]), int(at[i])) for i in order[keep][:n]]
+
+
+def _stats(row: dict[str, Any]) -> UnitStats:
+    return UnitStats(
+        density=row["density"],
+        nonzero=row["nonzero"],
+        peak=row["peak"],
+        low=row["low"],
+        mean=row["mean"],
+        quantiles={f"q{round(q * 100):02d}": v for q, v in zip(QUANTILES, row["quantiles"], strict=False)},
+        n_positions=row["n_positions"],
+        n_samples=row["n_samples"],
+        dead=row["dead"],
+        floor=row["floor"],
+        floor_abs=row["floor_abs"],
+    )

@@ -1,0 +1,205 @@
+"""The words of the house as types: units, hooks, grids, activations, examples and cards.
+
+Units count from 0. Positions are frames or tokens; between modules audio positions travel as seconds. Whatever holds for one
+unit holds for every kind of dictionary (`KINDS`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = Literal["sae", "neurons", "residual"]
+KINDS: tuple[Kind, ...] = ("sae", "neurons", "residual")
+KIND_NOUNS: dict[str, str] = {"sae": "feature", "neurons": "neuron", "residual": "residual axis"}
+SIGNED_KINDS: tuple[Kind, ...] = ("neurons", "residual")
+
+SAMPLE_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A place in a model where activations are read."""
+
+    module: str
+    """dotted path below the part of the model that the family hooks, such as `encoder.layers.2.fc2`"""
+    side: Literal["input", "output"]
+    width: int
+    """number of values at one position"""
+
+    def __str__(self) -> str:
+        return f"{self.side} of {self.module}"
+
+
+@dataclass(frozen=True, order=True)
+class UnitId:
+    """One feature, neuron or axis of one dictionary."""
+
+    dictionary: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.dictionary}:{self.index}"
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """Mono sound, float32 [n] within -1..1."""
+
+    samples: NDArray[np.float32]
+    rate_hz: int = SAMPLE_RATE_HZ
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.rate_hz
+
+
+@dataclass(frozen=True)
+class FrameGrid:
+    """Positions in time: frame t covers [offset_s + t * hop_s, offset_s + (t + 1) * hop_s)."""
+
+    hop_s: float
+    offset_s: float
+    n_frames: int
+
+    def start_s(self, frame: int) -> float:
+        return self.offset_s + frame * self.hop_s
+
+    def frame_at(self, time_s: float) -> int:
+        """The frame that covers a time, clamped to the grid."""
+        return min(max(int((time_s - self.offset_s) / self.hop_s + 1e-9), 0), self.n_frames - 1)
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What a hook gave for one sample: float32 [n_positions, width]."""
+
+    values: NDArray[np.float32]
+    grid: FrameGrid
+
+
+@dataclass(frozen=True)
+class UnitHit:
+    """A unit that fired on a visitor's sample."""
+
+    unit: int
+    peak: float
+    relative: float | None
+    """peak over the unit's own largest value in the corpus; None without tables"""
+    at_s: float
+    mean: float
+    """mean over all positions of the sample"""
+    density: float | None
+    """share of the corpus's positions where the unit is above 0; None without tables"""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One visitor's sample: the units that fired on it."""
+
+    hits: tuple[UnitHit, ...]
+    traces: dict[int, NDArray[np.float32]]
+    """[n_positions] for each hit's unit"""
+    grid: FrameGrid
+    duration_s: float
+    transcript: str | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One unit on one sample, with its trace around the peak."""
+
+    rank: int
+    group: str
+    """top, bottom, or a true quantile such as q50"""
+    sample: str
+    """the sample's id"""
+    peak: float
+    at_s: float
+    """start of the peak's frame"""
+    start_s: float
+    """start of the trace's first frame"""
+    end_s: float
+    trace: NDArray[np.float32]
+    transcript: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A sample found by a filter on its peak."""
+
+    sample: str
+    peak: float
+    at_s: float
+    transcript: str = ""
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A unit of the same dictionary whose decoder direction is near."""
+
+    unit: int
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """The unit of another dictionary over the same layer that correlates best."""
+
+    dictionary: str
+    unit: int
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of non-zero values in bins that grow by a constant factor (edges ascend; [n + 1] edges for [n] counts)."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class UnitStats:
+    """A unit over the whole corpus."""
+
+    density: float
+    """share of positions where the value is above 0"""
+    nonzero: float
+    """share of positions where the value is not 0"""
+    peak: float
+    low: float
+    """smallest value; 0 for units that are never negative"""
+    mean: float
+    """mean of the non-zero values"""
+    quantiles: dict[str, float]
+    """of the non-zero values, within 3.2 %"""
+    n_positions: int
+    n_samples: int
+    """samples in which the unit is not 0 throughout"""
+    dead: bool
+    floor: float | None
+    """filters on the peak are exact at or above it; None: everywhere"""
+    floor_abs: float | None
+    """the same for absolute values"""
+
+
+@dataclass(frozen=True)
+class UnitCard:
+    """Everything a unit's page shows."""
+
+    id: UnitId
+    stats: UnitStats
+    histogram: Histogram
+    examples: tuple[Example, ...]
+    neighbours: tuple[Neighbour, ...] = ()
+    match: Match | None = None
+    label: str | None = None
+    notes: tuple[str, ...] = field(default=())
