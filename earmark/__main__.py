@@ -38,14 +38,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _list(args: Args, settings: Settings) -> None:
-    from .api import dictionaries_json
+    from .web.records import dictionaries_json
 
     found = dictionaries_json(Store(settings))
     _print(args, found, lambda: [f"{d['slug']:<32} {d['kind']:<9} {d['n_units'] or '?':>6} units  {'tables' if d['tables'] else 'no tables'}" for d in found])
 
 
 def _unit(args: Args, settings: Settings) -> None:
-    from .api import card_json
+    from .web.records import card_json
 
     card = card_json(Store(settings).card(UnitId(args.dictionary, args.index)))
     lines = [f"{args.dictionary}:{args.index}", *(f"  {name}: {value}" for name, value in card["stats"].items())]
@@ -54,7 +54,7 @@ def _unit(args: Args, settings: Settings) -> None:
 
 
 def _search(args: Args, settings: Settings) -> None:
-    from .api import hits_json
+    from .web.records import hits_json
 
     hits = hits_json(Store(settings).search(UnitId(args.dictionary, args.index), args.min, args.max, args.absolute, args.n))
     _print(args, hits, lambda: [f"{h['peak']:8.3f} at {h['at_s']:6.2f} s  {h['sample']}" for h in hits])
@@ -63,7 +63,7 @@ def _search(args: Args, settings: Settings) -> None:
 def _health(args: Args, settings: Settings) -> None:
     store = Store(settings)
     if args.recompute:
-        from .offline.health import recompute
+        from .offline.training.health import recompute
 
         figures = recompute(settings, args.dictionary)
     else:
@@ -75,10 +75,10 @@ def _health(args: Args, settings: Settings) -> None:
 
 
 def _analyse(args: Args, settings: Settings) -> None:
-    from .api import analysis_json
     from .inputs.audio import Limits, decode, read_file
     from .live.analysis import analyse
     from .runtime import Runtime
+    from .web.records import analysis_json
 
     limits = Limits(settings.max_upload_mb * 1_000_000, settings.max_source_s, settings.max_audio_s)
     store = Store(settings)
@@ -94,7 +94,7 @@ def _analyse(args: Args, settings: Settings) -> None:
 
 
 def _encode(args: Args, settings: Settings) -> None:
-    from .offline.encode import encode_file
+    from .live.encode import encode_file
 
     print(encode_file(args.checkpoint, args.input, args.output, args.decode))
 
@@ -103,14 +103,16 @@ def _encode(args: Args, settings: Settings) -> None:
 
 
 def _corpus(args: Args, settings: Settings) -> None:
-    from .offline.make_corpus import make_corpus
+    from .offline.corpora.command import make_corpus
 
-    print(make_corpus(settings, args.slug, args.source, args.where, args))
+    if len(args.source) > 2:
+        raise BadInput(f"--from takes a source and one place; '{args.source[2]}' is one too many.")
+    print(make_corpus(settings, args.slug, args.source[0], args.source[1] if len(args.source) == 2 else None, args))
 
 
 def _train(args: Args, settings: Settings) -> None:
-    from .offline.train import TrainSettings
-    from .offline.train_job import train_dictionary
+    from .offline.training.train import TrainSettings
+    from .offline.training.command import train_dictionary
 
     names = [f.name for f in dataclasses.fields(TrainSettings)]
     chosen = TrainSettings(**{n: getattr(args, n) for n in names if getattr(args, n, None) is not None})
@@ -118,14 +120,14 @@ def _train(args: Args, settings: Settings) -> None:
 
 
 def _build(args: Args, settings: Settings) -> None:
-    from .offline.build import build
+    from .offline.tables.build import build
 
     built = build(settings, args.dictionary, args.corpus, _workers(args), args.only)
     print(f"Built the tables of {', '.join(built)}.")
 
 
 def _check(args: Args, settings: Settings) -> int:
-    from .offline.check import check
+    from .offline.tables.check import check
 
     report = check(settings, args.dictionary, args.seed)
     for line in report.wrong:
@@ -193,8 +195,9 @@ def _parser() -> argparse.ArgumentParser:
 
     corpus = command("corpus", _corpus, "make a corpus from recordings")
     corpus.add_argument("slug")
-    corpus.add_argument("--from", dest="source", required=True, help="folder, parquet or amazon-queen")
-    corpus.add_argument("where", nargs="?", help="path, or a Hugging Face data set")
+    corpus.add_argument(
+        "--from", dest="source", nargs="+", required=True, metavar=("SOURCE", "WHERE"), help="folder, parquet or amazon-queen; then a path, or a Hugging Face data set"
+    )
     corpus.add_argument("--table", type=Path, help="csv or tsv with file names and transcripts or classes")
     corpus.add_argument("--transcribe", metavar="MODEL", help="let this model of the catalog write the transcripts that the source lacks")
     corpus.add_argument("--drop-non-speech", action="store_true", help="leave out what is no speech")

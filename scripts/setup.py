@@ -42,10 +42,11 @@ def main(arguments):
             return 0
         make_venv()
         changed = [install(*step) for step in APP_STEPS]
-        if "--dev" in arguments:
-            changed += [install(*step) for step in DEV_STEPS]
         if any(changed):
             check_weights()
+        if "--dev" in arguments:
+            for step in DEV_STEPS:
+                install(*step)
     except Missing as error:
         print("\n" + str(error), file=sys.stderr)
         return 1
@@ -126,7 +127,7 @@ def explain(output, file):
     tail = "\n".join("  pip: " + line for line in lines[-8:])
     missing = re.search(r"No matching distribution found for (\S+)", output)
     if "No space left on device" in output:
-        sentence = "The disk is full. With a CPU build of torch .venv takes about 2 GB, with CUDA about 6 GB."
+        sentence = "The disk is full. With a CPU build of torch .venv takes about 3 GB, with CUDA about 7 GB."
     elif missing:
         sentence = (
             f"The package {missing.group(1)} ({file}) was not found: no index or folder that pip knows has it for Python {HERE}. Is this machine offline? "

@@ -18,7 +18,8 @@ import soundfile as sf
 from ..errors import BadInput
 from ..units import SAMPLE_RATE_HZ, Waveform
 
-N_BLOCK = 1 << 16
+N_BLOCK = 1 << 20
+"""values decoded at a time; soundfile seeks after each block, which some MP3 decoders complain about"""
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
 MAX_CHANNELS = 16
 MIN_DURATION_S = 0.025
@@ -56,8 +57,9 @@ def decode(data: bytes, limits: Limits = Limits()) -> Sound:
         raise BadInput(f"The file is empty. Bring a recording as {FORMATS}.")
     if len(data) > limits.max_bytes:
         raise BadInput(f"The file has {len(data) / 1e6:.1f} MB; at most {limits.max_bytes / 1e6:.0f} MB are taken. Cut it or compress it, as mp3 for example.")
-    rate_hz, samples = _mono(data, limits)
-    return _finish(rate_hz, samples, limits)
+    rate_hz, samples, broke_off = _mono(data, limits)
+    notices = [f"The file breaks off after {len(samples) / rate_hz:.1f} s; what could be read is used."] if broke_off else []
+    return _finish(rate_hz, samples, limits, notices)
 
 
 def read_file(path: Path, limits: Limits = Limits()) -> bytes:
@@ -77,11 +79,10 @@ def from_array(rate_hz: int, samples: np.ndarray, limits: Limits = Limits()) -> 
         array = array.astype(np.float32) / float(np.iinfo(array.dtype).max + 1)
     if array.ndim == 2:
         array = array.mean(axis=1)
-    return _finish(rate_hz, array.astype(np.float32), limits)
+    return _finish(rate_hz, array.astype(np.float32), limits, [])
 
 
-def _finish(rate_hz: int, samples: np.ndarray, limits: Limits) -> Sound:
-    notices = []
+def _finish(rate_hz: int, samples: np.ndarray, limits: Limits, notices: list[str]) -> Sound:
     if not np.isfinite(samples).all():
         notices.append(f"{int((~np.isfinite(samples)).sum())} samples were not finite numbers and were taken as silence.")
         samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
@@ -104,7 +105,8 @@ def to_rate(samples: np.ndarray, rate_hz: int, target_hz: int = SAMPLE_RATE_HZ) 
     return librosa.resample(samples, orig_sr=rate_hz, target_sr=target_hz, res_type="soxr_hq")
 
 
-def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray]:
+def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray, bool]:
+    """(samples a second, mono samples, whether the file breaks off)"""
     for read in (_with_soundfile, _with_av):
         blocks = read(data)
         try:
@@ -115,12 +117,12 @@ def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray]:
             raise BadInput(f"The sound has {rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are taken. Convert it to 16000.")
         if not 1 <= n_channels <= MAX_CHANNELS:
             raise BadInput(f"The sound has {n_channels} channels; 1 to {MAX_CHANNELS} are taken. Mix it down to mono.")
-        return int(rate_hz), _gather(blocks, int(rate_hz), limits)
+        return int(rate_hz), *_gather(blocks, int(rate_hz), limits)
     raise BadInput(f"The file cannot be read as sound. Bring a recording as {FORMATS}.")
 
 
-def _gather(blocks: Iterator, rate_hz: int, limits: Limits) -> np.ndarray:
-    parts, n = [], 0
+def _gather(blocks: Iterator, rate_hz: int, limits: Limits) -> tuple[np.ndarray, bool]:
+    parts, n, broke_off = [], 0, False
     try:
         for block in blocks:
             part = block.mean(axis=1, dtype=np.float32) if block.ndim == 2 else block
@@ -129,11 +131,12 @@ def _gather(blocks: Iterator, rate_hz: int, limits: Limits) -> np.ndarray:
             if n > limits.max_source_s * rate_hz:
                 raise BadInput(f"The sound is longer than {limits.max_source_s / 60:.0f} minutes, the most that is decoded. Cut out the part you want.")
     except _CannotRead as error:
+        broke_off = True
         if not parts:
             raise BadInput(f"The file breaks off before any sound ({error}). Bring a recording as {FORMATS}.") from None
     if not n:
         raise BadInput(f"The file holds no sound. Bring a recording as {FORMATS}.")
-    return np.concatenate(parts)
+    return np.concatenate(parts), broke_off
 
 
 class _CannotRead(Exception):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import logging
 
 from ..errors import MissingWeights
 from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
@@ -25,6 +26,8 @@ from .base import LoadedModel, ModelFiles
 from .capture import taking
 
 FAMILY = "whisper"
+
+logging.set_verbosity_error()  # Whisper's generate warns of arguments that it passes to itself
 
 WINDOW_S = 30
 N_WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ

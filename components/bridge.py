@@ -1,0 +1,85 @@
+"""Between the address bar and the tabs: every view is drawn from an address, and every view writes its address back.
+
+A hidden element carries addresses both ways. Links, forms and the Back button send it a query string; the answer fills the tab
+that the address names and brings the address in its settled form. The server keeps no state for a visitor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl
+
+import gradio as gr
+from gradio.blocks import Block
+
+from earmark.links import Link
+from earmark.shelf.store import Store
+
+from .card import render
+from .views.address import settle
+
+ON_LOAD = "window.earmark.connect((data) => trigger('visit', data), props, watch)"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a tab gets to build itself and to show a link."""
+
+    store: Store
+    tabs: tuple[ModuleType, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The components that a visit fills: the bridge, the notices, the tabs, then each tab's own."""
+
+    bridge: gr.HTML
+    notice: gr.HTML
+    tabs: gr.Tabs
+    parts: Mapping[str, Sequence[Block]]
+
+    @property
+    def outputs(self) -> list[Block]:
+        return [self.bridge, self.notice, self.tabs, *(part for parts in self.parts.values() for part in parts)]
+
+
+def build_page(context: Context) -> Page:
+    """The frame around the tabs, and the tabs."""
+    gr.HTML(render("header.html", tabs=context.tabs), elem_id="em-header", js_on_load=None, apply_default_css=False)
+    notice = gr.HTML("", elem_id="em-notice", js_on_load=None, apply_default_css=False)
+    parts: dict[str, Sequence[Block]] = {}
+    with gr.Tabs(elem_id="em-tabs", selected=context.tabs[0].NAME) as tabs:
+        for tab in context.tabs:
+            with gr.Tab(tab.TITLE, id=tab.NAME, elem_id=f"em-tab-{tab.NAME}"):
+                parts[tab.NAME] = tab.build(context)
+    bridge = gr.HTML("", elem_id="em-bridge", visible="hidden", html_template="", js_on_load=ON_LOAD)
+    return Page(bridge, notice, tabs, parts)
+
+
+def wire(demo: gr.Blocks, context: Context, page: Page) -> None:
+    """Draw the first view from the page's own address, and every further one from what the bridge sends."""
+
+    def first(request: gr.Request) -> list[Any]:
+        return visit(context, page, dict(request.query_params), 0)
+
+    def later(event: gr.EventData) -> list[Any]:
+        asked = dict(parse_qsl(str(event.query)[:4000], keep_blank_values=True))
+        return visit(context, page, asked, int(event.n))
+
+    plain: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    demo.load(first, None, page.outputs, **plain)
+    page.bridge.visit(later, None, page.outputs, trigger_mode="always_last", **plain)
+
+
+def visit(context: Context, page: Page, query: Mapping[str, str], number: int) -> list[Any]:
+    """One value for each of the page's outputs: tabs other than the link's are left as they are."""
+    link, notices = settle(context.store, *Link.parse(query))
+    tab = next(t for t in context.tabs if link.tab == t.NAME)
+    values, title = tab.show(context, link)
+    answer = json.dumps({"query": link.query(), "tab": link.tab, "title": title, "n": number})
+    shown = [list(values) if name == link.tab else [gr.skip()] * len(parts) for name, parts in page.parts.items()]
+    return [answer, render("notice.html", notices=notices), gr.Tabs(selected=link.tab), *(v for part in shown for v in part)]

@@ -1,0 +1,25 @@
+"""The tab Browse: the list of units, what a visitor sees first."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from earmark.links import Link
+
+from .bridge import Context
+from .card import render
+from .views.listing import browse_page
+
+NAME = "browse"
+TITLE = "Browse"
+
+
+def build(context: Context) -> tuple[gr.HTML, ...]:
+    loading = render("loading.html", what="the list of units")
+    return (gr.HTML(loading, elem_id="em-browse", js_on_load=None, apply_default_css=False),)
+
+
+def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
+    """What the tab's components show for a link, and the document's title."""
+    page = browse_page(context.store, link)
+    return (render("browse.html", page=page),), f"{page.link.dictionary} · Earmark"

@@ -1,0 +1,35 @@
+"""Typed views to HTML, through Jinja templates that escape whatever the tables hold. No gradio."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from earmark.links import Filter, Link, api_href, short_link, unit_media_href
+
+from . import figures, prose
+
+HERE = Path(__file__).parent
+
+
+@cache
+def _environment() -> Environment:
+    env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    env.globals.update(prose=prose, figures=figures, Filter=Filter, Link=Link, api_href=api_href, short_link=short_link, unit_media_href=unit_media_href)
+    return env
+
+
+def render(template: str, **values: object) -> str:
+    return _environment().get_template(template).render(**values)
+
+
+def page_head() -> str:
+    """The page's scripts, for the head of the document: nothing is fetched."""
+    scripts = sorted((HERE / "scripts").glob("*.js"))
+    return "".join(f"<script>\n{s.read_text(encoding='utf-8')}\n</script>\n" for s in scripts)
+
+
+def page_style() -> str:
+    return (HERE / "style.css").read_text(encoding="utf-8")

@@ -1,0 +1,167 @@
+/* The address bar: links, forms and Back ask the bridge for a view; its answer writes the address. No framework, no state elsewhere. */
+(() => {
+  const em = (window.earmark = { n: 0, mode: "push", last: {}, tab: null, views: 0 });
+  let send = null;
+  let slow = 0;
+  let late = 0;
+  let typed = false;
+
+  em.connect = (trigger, props, watch) => {
+    send = trigger;
+    watch("value", () => {
+      let answer;
+      try { answer = JSON.parse(props.value); } catch { return; }
+      if (answer.n === em.n) arrived(answer);
+    });
+  };
+
+  em.go = (query, mode = "push", y = null) => {
+    if (!send) { window.location.assign("/?" + query); return; }
+    if (mode !== "none") history.replaceState({ ...history.state, y: window.scrollY }, "");
+    em.n += 1;
+    em.mode = mode;
+    em.y = y;
+    clearTimeout(slow);
+    slow = setTimeout(() => document.documentElement.classList.add("em-busy"), 120);
+    clearTimeout(late);
+    late = setTimeout(() => document.documentElement.classList.remove("em-busy"), 20000);
+    send({ query, n: em.n });
+  };
+
+  const kept = () => [...new URLSearchParams(location.search)].filter(([name]) => name.startsWith("__"));
+
+  function arrived(answer) {
+    clearTimeout(slow);
+    document.documentElement.classList.remove("em-busy");
+    const query = new URLSearchParams(answer.query);
+    const here = new URLSearchParams(location.search);
+    const moved = em.tab !== answer.tab || em.query?.get("unit") !== query.get("unit") || em.query?.get("page") !== query.get("page");
+    const stays = kept();
+    const address = "/?" + new URLSearchParams([...query, ...stays]).toString();
+    const same = new URLSearchParams([...here].filter(([name]) => !name.startsWith("__"))).toString() === query.toString();
+    if (em.n === 0 || em.mode === "replace" || em.mode === "none" || same) history.replaceState({ ...history.state }, "", address);
+    else history.pushState({}, "", address);
+    if (window.parent !== window) window.parent.postMessage({ queryString: "?" + query.toString(), hash: "" }, "*");
+    document.title = answer.title;
+    em.last[answer.tab] = answer.query;
+    em.tab = answer.tab;
+    em.query = query;
+    document.querySelectorAll("[data-tab]").forEach((a) => {
+      const name = a.dataset.tab;
+      if (name === answer.tab) a.setAttribute("aria-current", "page"); else a.removeAttribute("aria-current");
+      if (name !== answer.tab && em.last[name]) a.setAttribute("href", "/?" + em.last[name]);
+    });
+    // the tabs draw a little later than the bridge
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      settleForms();
+      if (em.mode === "none") window.scrollTo(0, em.y || 0);
+      else if (em.mode === "push" && moved && em.n > 0) scrollToTop(answer.tab, query);
+      document.querySelector(".em-ex.target")?.scrollIntoView({ block: "center" });
+      em.views += 1;
+      document.dispatchEvent(new CustomEvent("earmark:view", { detail: answer }));
+    }));
+  }
+
+  function scrollToTop(tab, query) {
+    const list = document.querySelector("#em-browse .em-count");
+    if (tab === "browse" && query.get("page") && list) list.scrollIntoView(); else window.scrollTo(0, 0);
+  }
+
+  // answers change attributes; what a visitor typed hides them until a form is reset. The field being typed in is left alone.
+  function settleForms() {
+    const active = document.activeElement;
+    document.querySelectorAll("form[data-visit]").forEach((form) => {
+      const typing = typed && form.contains(active) && active.matches("input:not([type=checkbox])");
+      const text = typing ? active.value : null;
+      form.reset();
+      if (typing && active.value !== text) active.value = text;
+    });
+    typed = false;
+  }
+
+  function visitForm(form, mode) {
+    const fields = [...new FormData(form)].filter(([, value]) => String(value).trim() !== "");
+    em.go(new URLSearchParams(fields).toString(), mode);
+  }
+
+  document.addEventListener("click", (event) => {
+    if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const a = event.target.closest?.("a");
+    if (!a || a.hasAttribute("download") || a.getAttribute("target")) return;
+    const href = a.getAttribute("href") || "";
+    if (a.hasAttribute("data-jump")) {
+      event.preventDefault();
+      document.querySelector(href)?.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    } else if (href.startsWith("/?")) {
+      event.preventDefault();
+      em.go(href.slice(2));
+    }
+  });
+
+  let wait = 0;
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest?.("form[data-visit]:not([data-submit])");
+    if (!form || event.target.matches("select")) return;
+    typed = true;
+    clearTimeout(wait);
+    wait = setTimeout(() => { typed = true; visitForm(form, em.typing ? "replace" : "push"); em.typing = true; }, 220);
+  });
+  document.addEventListener("focusout", () => { em.typing = false; });
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest?.("form[data-visit]:not([data-submit])");
+    if (form && event.target.matches("select")) visitForm(form, "push");
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest?.("form[data-visit]");
+    if (!form) return;
+    event.preventDefault();
+    clearTimeout(wait);
+    visitForm(form, "push");
+  });
+
+  if ("scrollRestoration" in history) history.scrollRestoration = "manual";
+  window.addEventListener("popstate", (event) => em.go(location.search.slice(1), "none", event.state?.y));
+
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable]")) return;
+    const step = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+    if (step && em.tab === "feature") {
+      const a = document.querySelector(`#em-feature a[rel=${step}]`);
+      if (a) { event.preventDefault(); em.go(a.getAttribute("href").slice(2)); }
+    } else if (event.key === "/" && em.tab === "browse") {
+      event.preventDefault();
+      document.querySelector("#em-q")?.focus();
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    event.target.closest?.("[data-more]")?.closest(".em-group").classList.add("all");
+  });
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-copy], [data-share]");
+    if (!button) return;
+    const query = new URLSearchParams(em.query);
+    ["tab", "dictionary", "unit"].forEach((name) => query.delete(name));
+    const path = button.dataset.copy || button.dataset.share;
+    const url = location.origin + path + (query.size ? "?" + query : "");
+    if (button.dataset.share) {
+      try { await navigator.share({ title: document.title, url }); } catch { /* the visitor changed their mind */ }
+      return;
+    }
+    try { await navigator.clipboard.writeText(url); } catch { copyByHand(url); }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy link"; }, 1600);
+  });
+  document.addEventListener("earmark:view", () => {
+    if (navigator.share) document.querySelectorAll("[data-share]").forEach((b) => { b.hidden = false; });
+  });
+
+  function copyByHand(text) {
+    const box = Object.assign(document.createElement("textarea"), { value: text });
+    document.body.append(box);
+    box.select();
+    document.execCommand("copy");
+    box.remove();
+  }
+})();

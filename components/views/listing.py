@@ -1,0 +1,188 @@
+"""The list of units: which ones a search keeps, in what order, and what a row shows of each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from earmark.errors import EarmarkError
+from earmark.links import Link
+from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
+from earmark.shelf.store import Corpus, Store
+
+from .. import prose
+from ..figures import log_share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_A_PAGE = 24
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One dictionary in a picker."""
+
+    entry: DictionaryEntry
+    title: str
+    href: str
+    current: bool
+    n_units: int | None
+    problem: str | None
+    """why it cannot be opened"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One unit in the list."""
+
+    unit: int
+    name: str
+    href: str
+    dead: bool
+    label: str | None
+    heard: tuple[str, ...]
+    density: float
+    density_bar: float
+    peak: float
+    peak_bar: float
+    match: str | None
+
+
+@dataclass(frozen=True)
+class BrowsePage:
+    """The list of units."""
+
+    link: Link
+    choices: tuple[Choice, ...]
+    signed: bool = False
+    rows: tuple[Row, ...] = ()
+    n_found: int = 0
+    n_units: int = 0
+    pages: tuple[tuple[str, str | None], ...] = ()
+    """label and address; None for the current one"""
+    hero: Row | None = None
+    problem: str | None = None
+    credit: CorpusEntry | None = None
+
+
+def choices(store: Store, link: Link) -> tuple[Choice, ...]:
+    """Every dictionary, those that cannot be opened with the reason."""
+    found = []
+    for slug, entry in store.catalog.dictionaries.items():
+        n_units, problem = None, None
+        try:
+            n_units = store.dictionary(slug).n_units
+        except EarmarkError as error:
+            problem = str(error)
+        target = replace(link, dictionary=slug, unit=None, browse=replace(link.browse, page=1), revision=None, tab="browse")
+        title = entry.title or prose.KIND_TITLES[entry.kind]
+        found.append(Choice(entry, title, target.href(), slug == link.dictionary, n_units, problem))
+    return tuple(found)
+
+
+def browse_page(store: Store, link: Link) -> BrowsePage:
+    picker = choices(store, link)
+    try:
+        dictionary = store.dictionary(link.dictionary)
+        corpus = store.corpus(dictionary.corpus)
+        frame = _listed(store, link.dictionary, dictionary.revision)
+    except EarmarkError as error:
+        return BrowsePage(link, picker, problem=str(error))
+    found = select_units(frame, link)
+    n_pages = max(1, -(-len(found) // ROWS_A_PAGE))
+    page = min(link.browse.page, n_pages)
+    link = replace(link, browse=replace(link.browse, page=page))
+    part = found.iloc[(page - 1) * ROWS_A_PAGE : page * ROWS_A_PAGE]
+    top = float(frame["peak"].max()) or 1.0
+    rows = tuple(_row(dictionary.entry, corpus, r, top) for r in part.to_dict("records"))
+    best = _hero(frame)
+    hero = _row(dictionary.entry, corpus, best, top) if best else None
+    return BrowsePage(link, picker, dictionary.signed, rows, len(found), len(frame), _pages(link, n_pages), hero, None, store.catalog.corpus(dictionary.corpus))
+
+
+@lru_cache(maxsize=8)
+def _listed(store: Store, slug: str, revision: str) -> pd.DataFrame:
+    """The units of one dictionary, with what their strongest transcripts have in common."""
+    frame = store.units_frame(slug)
+    return frame.assign(common=frame["heard"].map(words_in_common))
+
+
+def select_units(frame: pd.DataFrame, link: Link) -> pd.DataFrame:
+    """The units that a link's search keeps, in its order."""
+    view = link.browse
+    keep = frame["unit"] >= 0
+    if view.dead != "show":
+        keep &= frame["dead"] == (view.dead == "only")
+    if view.min_density is not None:
+        keep &= frame["density"] >= view.min_density
+    if view.max_density is not None:
+        keep &= frame["density"] <= view.max_density
+    number = view.text.strip().removeprefix("#")
+    named = frame["unit"] == (int(number[:9]) if number.isascii() and number.isdigit() else -1)
+    words = re.findall(r"\w+", view.text.casefold())
+    texts = (frame["heard"] + " " + frame["label"].fillna("")).str.casefold()
+    for word in words:
+        keep &= texts.str.contains(rf"\b{re.escape(word)}", regex=True)
+    keep |= named
+    frame = frame.assign(named=named, times=texts.str.count(rf"\b{re.escape(words[0])}") if words else 0)[keep]
+    column = {"unit": "unit", "density": "density", "match": "match_correlation", "words": "common"}.get(view.sort, "peak")
+    order = ["named", "times", column, "unit"] if words else [column, "unit"]
+    ascending = [False, False, not view.descending, True][-len(order) :] if words else [not view.descending, True]
+    return frame.sort_values(order, ascending=ascending, kind="stable", na_position="last")
+
+
+def words_in_common(heard: str) -> float:
+    """The share of a unit's strongest transcripts that hold their most frequent word of four letters or more."""
+    lines = [set(re.findall(r"[^\W\d_]{4,}", line.casefold())) for line in heard.split(" · ")]
+    every = [word for line in lines for word in line]
+    return max((every.count(w) for w in set(every)), default=0) / 5
+
+
+def _hero(frame: pd.DataFrame) -> dict[str, Any] | None:
+    """The unit that the first button plays: much in common between its strongest transcripts, neither rare nor everywhere."""
+    few = frame[(~frame["dead"]) & frame["density"].between(0.0002, 0.02) & (frame["n_samples"] >= 20)]
+    if few.empty:
+        few = frame[~frame["dead"]]
+    if few.empty:
+        return None
+    best = few.sort_values(["common", "peak"], ascending=False)
+    return best.iloc[0].to_dict()
+
+
+def _row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: float) -> Row:
+    unit = int(row["unit"])
+    match = None
+    if row["match_unit"] == row["match_unit"] and row["match_unit"] is not None:
+        match = f"{int(row['match_unit'])} · r {row['match_correlation']:.2f}"
+    return Row(
+        unit=unit,
+        name=prose.unit_name(entry.kind, unit),
+        href=Link("feature", entry.slug, unit).href(),
+        dead=bool(row["dead"]),
+        label=row["label"] if isinstance(row["label"], str) else None,
+        heard=tuple(corpus.transcripts[s] for s in row["strongest"]),
+        density=row["density"],
+        density_bar=log_share(row["density"]),
+        peak=row["peak"],
+        peak_bar=100 * max(0.0, row["peak"]) / top,
+        match=match,
+    )
+
+
+def _pages(link: Link, n_pages: int) -> tuple[tuple[str, str | None], ...]:
+    """Previous, some numbers around the current page, next."""
+    page = link.browse.page
+
+    def to(number: int) -> str:
+        return replace(link, browse=replace(link.browse, page=number)).href()
+
+    near = sorted({1, n_pages, *range(max(1, page - 1), min(n_pages, page + 1) + 1)})
+    found: list[tuple[str, str | None]] = [("‹", to(page - 1))] if page > 1 else []
+    for before, number in zip([0, *near], near, strict=False):
+        if number - before > 1:
+            found.append(("…", ""))
+        found.append((str(number), None if number == page else to(number)))
+    return tuple(found + ([("›", to(page + 1))] if page < n_pages else [])) if n_pages > 1 else ()

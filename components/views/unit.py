@@ -1,0 +1,133 @@
+"""One unit's card: its facts, its examples in groups, and the samples that a filter finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from earmark.errors import EarmarkError
+from earmark.links import Link, media_href
+from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
+from earmark.shelf.store import GROUPS, Corpus, Store
+from earmark.units import Example, Hit, UnitCard, UnitId
+from earmark.web.media import place_of
+
+from .. import prose
+from ..figures import Bar, TraceView, bars, group_span, ticks, trace_view
+
+LEAD_S = 0.25
+"""playback starts this long before the peak"""
+N_HITS = 40
+N_FIRST = 8
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One sample with what a unit did on it."""
+
+    sample: str
+    caption: str
+    transcript: str
+    own_words: bool
+    """the transcript is the model's own"""
+    peak: float
+    at_s: float
+    play_s: float
+    """where playback starts"""
+    duration_s: float
+    marker: float
+    """the peak's place on the time axis, in percent"""
+    sound: str
+    picture: str
+    ticks: list[tuple[float, str]]
+    trace: TraceView | None
+    target: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row of examples under one title."""
+
+    name: str
+    title: str
+    note: str
+    low: float
+    high: float
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class FeaturePage:
+    """A unit's card."""
+
+    link: Link
+    entry: DictionaryEntry
+    place: str
+    title: str
+    card: UnitCard | None = None
+    problem: str | None = None
+    signed: bool = False
+    corpus: CorpusEntry | None = None
+    n_samples: int = 0
+    groups: tuple[Group, ...] = ()
+    hits: Group | None = None
+    bars: tuple[Bar, ...] = ()
+    match_name: str | None = None
+    n_units: int = 0
+    n_first: int = N_FIRST
+    """how many of a group's examples are shown before one asks for more"""
+
+
+def feature_page(store: Store, link: Link) -> FeaturePage:
+    """Everything that the card of a settled link's unit shows."""
+    entry = store.catalog.dictionary(link.dictionary)
+    title = prose.unit_name(entry.kind, link.unit or 0)
+    place = place_of(store, link.dictionary)
+    try:
+        dictionary = store.dictionary(link.dictionary)
+        corpus = store.corpus(dictionary.corpus)
+        unit = UnitId(link.dictionary, link.unit or 0)
+        card = store.card(unit)
+        hits = None
+        if link.filter.active:
+            found = store.search(unit, link.filter.low, link.filter.high, link.filter.absolute, N_HITS)
+            floor = card.stats.floor_abs if link.filter.absolute else card.stats.floor
+            figures = tuple(_figure(corpus, dictionary.corpus, h, dictionary.hop_s, link) for h in found)
+            hits = Group("hits", f"{len(found)} clips", prose.exactness(floor, link.filter.low, len(found), N_HITS), 0, 0, figures)
+    except EarmarkError as error:
+        return FeaturePage(link, entry, place, title, problem=str(error))
+    groups = [] if hits else [_group(corpus, dictionary.corpus, name, card, dictionary.hop_s, link) for name in GROUPS]
+    match_name = None
+    if card.match and card.match.dictionary in store.catalog.dictionaries:
+        match_name = prose.unit_name(store.catalog.dictionary(card.match.dictionary).kind, card.match.unit)
+    return FeaturePage(
+        link, entry, place, title, card, None, dictionary.signed, store.catalog.corpus(dictionary.corpus), len(corpus.ids),
+        tuple(g for g in groups if g.figures), hits, tuple(bars(card.histogram)), match_name, dictionary.n_units,
+    )  # fmt: skip
+
+
+def _group(corpus: Corpus, slug: str, name: str, card: UnitCard, hop_s: float, link: Link) -> Group:
+    examples = [e for e in card.examples if e.group == name]
+    low, high = group_span(examples)
+    note = prose.GROUP_NOTES.get(name, prose.QUANTILE_NOTE)
+    figures = tuple(_figure(corpus, slug, e, hop_s, link, trace_view(e, low, high)) for e in examples)
+    return Group(name, prose.GROUP_TITLES[name], note, low, high, figures)
+
+
+def _figure(corpus: Corpus, slug: str, item: Example | Hit, hop_s: float, link: Link, trace: TraceView | None = None) -> Figure:
+    duration = max(item.duration_s, 1e-3)
+    return Figure(
+        sample=item.sample,
+        caption=f"{prose.short(item.peak)} at {prose.seconds(item.at_s)}",
+        transcript=item.transcript,
+        own_words=corpus.transcript_by[corpus.row_of[item.sample]] == "model",
+        peak=item.peak,
+        at_s=item.at_s,
+        play_s=max(0.0, round(item.at_s - LEAD_S, 3)),
+        duration_s=duration,
+        marker=min(100.0, 100 * (item.at_s + hop_s / 2) / duration),
+        sound=media_href(slug, item.sample, "audio"),
+        picture=media_href(slug, item.sample, "mel.png"),
+        ticks=ticks(duration),
+        trace=trace,
+        target=item.sample == link.sample,
+    )

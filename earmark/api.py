@@ -1,0 +1,89 @@
+"""What programs get over HTTP: the JSON routes, and the list of all routes beside the page.
+
+Errors are 404 (not here) or 422 (cannot be used) with {"error": a sentence}. Everything answers GET and HEAD only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .errors import BadInput, NotFound
+from .links import flag
+from .shelf.store import Store
+from .web.answers import ByteCache, answered, bytes_response, parameter, unit_of
+from .web.media import media_routes
+from .web.preview import preview_routes
+from .web.records import EXAMPLE_COLUMNS, card_json, csv_text, dictionaries_json, example_json, hits_json, montage_json, units_rows
+
+__all__ = ["card_json", "dictionaries_json", "hits_json", "routes"]
+
+
+def routes(store: Store) -> list[Route]:
+    """Every route beside the page itself."""
+    cache = ByteCache()
+
+    def encoded(value: Any) -> bytes:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+    @answered
+    async def dictionaries(request: Request) -> Response:
+        return Response(encoded(await run_in_threadpool(dictionaries_json, store)), media_type="application/json")
+
+    @answered
+    async def unit(request: Request) -> Response:
+        found = unit_of(request)
+        revision = store.dictionary(found.dictionary).revision
+        if request.query_params.get("format", "json") == "csv":
+            rows = [example_json(e) for e in (await run_in_threadpool(store.card, found)).examples]
+            return bytes_response(request, csv_text(rows, EXAMPLE_COLUMNS).encode(), "text/csv; charset=utf-8", f"{found.dictionary}-{found.index}.csv")
+        body = await cache.through(("unit", found, revision), lambda: encoded(card_json(store.card(found))))
+        name = f"{found.dictionary}-{found.index}.json" if flag(request.query_params.get("download", "")) else None
+        return bytes_response(request, body, "application/json", name)
+
+    @answered
+    async def search(request: Request) -> Response:
+        low, high = (parameter(request, name, float, None, "a finite number") for name in ("min", "max"))
+        absolute = parameter(request, "absolute", flag, False, "true or false")
+        n = parameter(request, "n", int, 20, "a whole number")
+        hits = await run_in_threadpool(store.search, unit_of(request), low, high, absolute, n)
+        return Response(encoded(hits_json(hits)), media_type="application/json")
+
+    @answered
+    async def units(request: Request) -> Response:
+        slug, kind = request.path_params["dictionary"], request.query_params.get("format", "json")
+        if kind not in {"json", "csv"}:
+            raise BadInput(f"'format' is '{kind[:40]}', but must be json or csv.")
+
+        def make() -> bytes:
+            rows = units_rows(store, slug)
+            return csv_text(rows, list(rows[0]) if rows else ["unit"]).encode() if kind == "csv" else encoded(rows)
+
+        body = await cache.through(("units", slug, kind, store.dictionary(slug).revision), make)
+        if kind == "csv":
+            return bytes_response(request, body, "text/csv; charset=utf-8", f"{slug}.csv")
+        return bytes_response(request, body, "application/json")
+
+    @answered
+    async def montage(request: Request) -> Response:
+        return Response(encoded(await run_in_threadpool(montage_json, store, unit_of(request))), media_type="application/json")
+
+    @answered
+    async def nothing(request: Request) -> Response:
+        raise NotFound(f"There is nothing at '{request.url.path[:120]}'. See the page's About tab for what there is.")
+
+    return [
+        Route("/api/dictionaries", dictionaries),
+        Route("/api/unit/{dictionary}/{index}", unit),
+        Route("/api/search/{dictionary}/{index}", search),
+        Route("/api/units/{dictionary}", units),
+        Route("/api/montage/{dictionary}/{index}", montage),
+        *media_routes(store, cache),
+        *preview_routes(store),
+        *(Route(f"/{room}/{{rest:path}}", nothing) for room in ("api", "media", "f")),
+    ]

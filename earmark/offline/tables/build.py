@@ -1,0 +1,216 @@
+"""Tables of all dictionaries of one layer in one pass over a corpus; resumable, and the same whatever was interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ... import __version__
+from ...errors import BadInput
+from ...runtime import Opened, Runtime
+from ...settings import Settings
+from ...shelf.store import Corpus
+from ...shelf.tables import FORMAT, files_of, new_folder, read_manifest, write_json
+from ...units import SIGNED_KINDS
+from .. import workers
+from .accumulate import Accumulator, Correlator, spill_file
+from .rows import Built, write_tables
+
+CHECKPOINT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one pass makes."""
+
+    slugs: tuple[str, ...]
+    corpus: str
+    n_workers: int
+    folder: Path
+    limit: int | None = None
+    """only the first so many samples: trials and benchmarks"""
+    checkpoint_s: float = CHECKPOINT_S
+
+
+class Shard:
+    """The accumulators of one worker, and how they are kept between two starts."""
+
+    def __init__(self, plan: Plan, opened: Sequence[Opened], worker: int):
+        self._plan, self._path = plan, plan.folder / f"shard-{worker}.npz"
+        self.accumulators = {
+            o.entry.slug: Accumulator(o.dictionary.n_units, o.entry.kind in SIGNED_KINDS, plan.folder / f"{o.entry.slug}-{worker}") for o in opened
+        }
+        features = [o for o in opened if o.entry.kind == "sae"]
+        others = [o for o in opened if o.entry.kind != "sae"]
+        self.correlators = {
+            (f.entry.slug, o.entry.slug): Correlator(f.dictionary.n_units, o.dictionary.n_units) for f in features for o in others
+        }
+        self.n_groups_done = 0
+
+    def save(self) -> None:
+        """Write everything atomically."""
+        state = {f"{slug}/{name}": array for slug, a in self.accumulators.items() for name, array in a.state().items()}
+        state |= {f"products/{f}/{o}": c.products for (f, o), c in self.correlators.items()}
+        fresh = self._path.with_name(f".{self._path.stem}.{os.getpid()}.npz")
+        np.savez(fresh, n_groups_done=np.array(self.n_groups_done), **state)
+        os.replace(fresh, self._path)
+
+    def load(self) -> None:
+        """Go on from what was saved, if anything was. Rows spilled after that are written again under the same names."""
+        if not self._path.exists():
+            return
+        with np.load(self._path) as file:
+            self.n_groups_done = int(file["n_groups_done"])
+            for slug, accumulator in self.accumulators.items():
+                accumulator.restore({n.split("/", 1)[1]: file[n] for n in file.files if n.startswith(f"{slug}/")})
+            for (f, o), correlator in self.correlators.items():
+                correlator.products = file[f"products/{f}/{o}"]
+
+
+def build(settings: Settings, slug: str, corpus_slug: str | None, n_workers: int, only: bool = False, limit: int | None = None, checkpoint_s: float = CHECKPOINT_S) -> tuple[str, ...]:
+    """Build the tables of a dictionary and, unless `only`, of the other dictionaries over its layer. Returns the slugs that were built.
+
+    Raises BadInput when no corpus is named or a worker stops; run again, it goes on where it was.
+    """
+    runtime = Runtime(settings)
+    entry = runtime.catalog.dictionary(slug)
+    corpus_slug = corpus_slug or entry.corpus
+    if not corpus_slug:
+        raise BadInput(f"{slug} names no corpus in the catalog; give one with --corpus: {', '.join(sorted(runtime.catalog.corpora))}.")
+    runtime.catalog.corpus(corpus_slug)
+    chosen = (entry,) if only else tuple(d for d in runtime.catalog.siblings(slug) if d.slug == slug or _openable(runtime, d.slug))
+    opened = [runtime.open(d.slug) for d in chosen]
+    corpus = Corpus(settings.data / corpus_slug)
+    plan = dataclasses.replace(_plan(settings, opened, corpus, corpus_slug, n_workers, limit), checkpoint_s=checkpoint_s)
+    total = min(limit or len(corpus.ids), len(corpus.ids))
+    done = sum(_groups_done(plan, w) for w in range(plan.n_workers)) * 64
+    workers.run(_work, (settings, plan), plan.n_workers, total, min(done, total), "Build")
+    _finish(settings, plan, opened, corpus)
+    shutil.rmtree(plan.folder)
+    return plan.slugs
+
+
+def _openable(runtime: Runtime, slug: str) -> bool:
+    """Whether a sibling can join the pass: an SAE that is not trained yet cannot."""
+    entry = runtime.catalog.dictionary(slug)
+    return entry.folder is None or (runtime.settings.data / entry.folder).is_dir()
+
+
+def _plan(settings: Settings, opened: Sequence[Opened], corpus: Corpus, corpus_slug: str, n_workers: int, limit: int | None) -> Plan:
+    """The same work finds its folder again; it then keeps its number of workers, whatever is asked for now."""
+    what = [corpus.manifest["revision"], __version__, str(limit), *(f"{o.entry.slug} {o.revision}" for o in opened)]
+    folder = workers.work_folder(settings.cache, "build", hashlib.sha256("\n".join(what).encode()).hexdigest()[:12])
+    note = folder / "plan.json"
+    if note.exists():
+        n_workers = len(note.read_text().split())
+    else:
+        note.write_text(" ".join(map(str, range(n_workers))))
+    return Plan(tuple(o.entry.slug for o in opened), corpus_slug, n_workers, folder, limit)
+
+
+def _groups_done(plan: Plan, worker: int) -> int:
+    path = plan.folder / f"shard-{worker}.npz"
+    if not path.exists():
+        return 0
+    with np.load(path) as file:
+        return int(file["n_groups_done"])
+
+
+def _work(share: workers.Share, settings: Settings, plan: Plan) -> None:
+    runtime = Runtime(settings)
+    opened = [runtime.open(slug) for slug in plan.slugs]
+    corpus = Corpus(settings.data / plan.corpus)
+    shard = Shard(plan, opened, share.worker)
+    shard.load()
+    model = opened[0].entry.model
+    saved_at = time.monotonic()
+    groups = list(range(workers.n_groups(corpus)))[share.worker :: share.n_workers]
+    for group in groups[shard.n_groups_done :]:
+        for row, name, sound in workers.read_samples(corpus, group):
+            if plan.limit is not None and row >= plan.limit:
+                break
+            taken = runtime.capture(model, sound, opened)
+            codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in opened}
+            for slug, accumulator in shard.accumulators.items():
+                accumulator.add(row, name, codes[slug])
+            for (f, o), correlator in shard.correlators.items():
+                correlator.add(codes[f], codes[o])
+            share.report(1)
+        shard.n_groups_done += 1
+        if time.monotonic() - saved_at > plan.checkpoint_s:
+            shard.save()
+            saved_at = time.monotonic()
+    shard.save()
+
+
+def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Corpus) -> None:
+    """Merge the shards and write every dictionary's folder."""
+    whole = Shard(plan, opened, 0)
+    whole.load()
+    spills = {slug: [spill_file(plan.folder / f"{slug}-0", n) for n in range(a.n_spilled)] for slug, a in whole.accumulators.items()}
+    for worker in range(1, plan.n_workers):
+        shard = Shard(plan, opened, worker)
+        shard.load()
+        for slug, accumulator in whole.accumulators.items():
+            other = shard.accumulators[slug]
+            accumulator.merge(other)
+            spills[slug] += [spill_file(plan.folder / f"{slug}-{worker}", n) for n in range(other.n_spilled)]
+        for key, correlator in whole.correlators.items():
+            correlator.products += shard.correlators[key].products
+    grid = Runtime(settings).model(opened[0].entry.model).grid
+    for o in opened:
+        correlations = {}
+        for (f, other), correlator in whole.correlators.items():
+            if o.entry.slug in (f, other):
+                r = correlator.correlations(whole.accumulators[f], whole.accumulators[other])
+                correlations[other if o.entry.slug == f else f] = r if o.entry.slug == f else r.T
+        built = Built(o, whole.accumulators[o.entry.slug], spills[o.entry.slug], correlations, corpus)
+        _write(settings, plan, built, corpus, grid)
+
+
+def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: tuple[float, float]) -> None:
+    """One dictionary's folder: what lay there (weights, training record) stays, the tables and the manifest are new."""
+    entry, a = built.opened.entry, built.accumulator
+    target = settings.data / entry.slug
+    try:
+        before = read_manifest(target)
+    except Exception:
+        before = {}
+    with new_folder(target) as folder:
+        if target.exists():
+            for path in target.iterdir():
+                if path.is_file() and path.suffix != ".parquet" and path.name != "manifest.json":
+                    shutil.copy2(path, folder / path.name)
+        write_tables(built, folder)
+        manifest = {
+            "format": FORMAT,
+            "what": "dictionary",
+            "dictionary": entry.slug,
+            "kind": entry.kind,
+            "model": entry.model,
+            "hook": {"module": built.opened.hook.module, "side": built.opened.hook.side, "width": built.opened.hook.width},
+            "n_units": a.n_units,
+            "revision": built.opened.revision,
+            "earmark": __version__,
+            "quality": before.get("quality"),
+            "training": before.get("training"),
+            "tables": {
+                "corpus": plan.corpus,
+                "corpus_revision": corpus.manifest["revision"],
+                "hop_s": grid[0],
+                "offset_s": grid[1],
+                "n_samples": a.n_samples,
+                "n_positions": a.n_positions,
+                "dead": float((a.n_nonzero == 0).mean()),
+            },
+            "files": files_of(folder),
+        }
+        write_json(folder / "manifest.json", manifest)

@@ -1,0 +1,109 @@
+"""Do the shipped tables tell the truth? A random part of them is recomputed from the model, by plain loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...inputs.audio import decode
+from ...runtime import Runtime
+from ...settings import Settings
+from ...shelf.store import Store
+from ...units import SIGNED_KINDS
+from ..workers import CORPUS_LIMITS
+
+N_SAMPLES, N_EXAMPLES = 12, 24
+HALF = 2**-10
+"""relative precision of a peak stored in half precision"""
+CLOSE = 2e-3
+"""relative tolerance of values recomputed on another machine"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check compared, and every difference as a sentence."""
+
+    n_peaks: int
+    n_examples: int
+    n_units: int
+    wrong: tuple[str, ...]
+
+
+def check(settings: Settings, slug: str, seed: int, n_samples: int = N_SAMPLES, n_examples: int = N_EXAMPLES) -> Report:
+    """Recompute every peak of some samples, some examples with their traces, and what follows from the peaks for some units."""
+    store, runtime = Store(settings), Runtime(settings)
+    d = store.dictionary(slug)
+    corpus, opened = store.corpus(d.corpus), runtime.open(slug)
+    wrong: list[str] = []
+    if d.revision != opened.revision:
+        wrong.append(f"the tables were built for revision {d.revision}, the weights here are {opened.revision}")
+    if d.manifest["tables"]["corpus_revision"] != corpus.manifest["revision"]:
+        wrong.append(f"the tables were built on another version of the corpus {d.corpus}")
+    random = np.random.default_rng(seed)
+
+    def values_of(row: int) -> np.ndarray:
+        sound = decode(corpus.audio(corpus.ids[row])[0], CORPUS_LIMITS).waveform
+        return opened.dictionary.codes(runtime.capture(opened.entry.model, sound, [opened])[opened.hook].values).dense()
+
+    n_peaks = 0
+    peaks = d.table("peaks").all().to_pandas()
+    for row in random.choice(min(len(corpus.ids), d.manifest["tables"]["n_samples"]), size=n_samples, replace=False):
+        stored = peaks[peaks["sample"] == row]
+        n_peaks += len(stored)
+        wrong += _compare_peaks(f"sample {corpus.ids[row]}", values_of(int(row)), stored, complete=opened.entry.kind not in SIGNED_KINDS)
+    examples = d.table("examples").all()
+    for place in random.choice(examples.num_rows, size=min(n_examples, examples.num_rows), replace=False):
+        row = examples.slice(int(place), 1).to_pylist()[0]
+        wrong += _compare_example(row, values_of(row["sample"])[:, row["unit"]])
+    chosen = random.choice(d.n_units, size=min(64, d.n_units), replace=False)
+    for unit in chosen:
+        row = d.table("units").rows_of(int(unit)).to_pylist()[0]
+        wrong += _compare_unit(row, peaks[peaks["unit"] == unit], complete=opened.entry.kind not in SIGNED_KINDS)
+    return Report(n_peaks, min(n_examples, examples.num_rows), len(chosen), tuple(wrong))
+
+
+def _near(a: float, b: float, scale: float) -> bool:
+    return abs(a - b) <= (HALF + CLOSE) * max(abs(a), abs(b)) + 1e-3 * scale
+
+
+def _compare_peaks(where: str, values: np.ndarray, stored, complete: bool) -> list[str]:
+    """Each stored (unit, tail) of one sample against the values [n_positions, n_units]."""
+    wrong = []
+    scale = float(np.abs(values).max(initial=0.0))
+    for unit, tail, peak, at in zip(stored["unit"], stored["tail"], stored["peak"], stored["at"], strict=True):
+        true = values[:, unit].max() if tail == 1 else values[:, unit].min()
+        if not 0 <= at < len(values) or not _near(float(peak), float(true), scale) or not _near(float(values[at, unit]), float(true), scale):
+            wrong.append(f"{where}, unit {unit}: the table says {peak:.4g} at position {at}, the model {true:.4g} at {values[:, unit].argmax()}")
+    if complete:
+        fired = set(np.flatnonzero((values > 1e-2 * scale).any(axis=0)).tolist())
+        missing = fired - set(stored["unit"].tolist())
+        if len(missing) > 0.01 * len(fired):  # a unit at the edge of the top k may flip with the last bit of a float
+            wrong.append(f"{where}: {len(missing)} of {len(fired)} active units are not in the table, unit {min(missing)} among them")
+    return wrong
+
+
+def _compare_example(row: dict, trace: np.ndarray) -> list[str]:
+    stored = row["low"] + np.frombuffer(row["trace"], np.uint8) / 255.0 * (row["high"] - row["low"])
+    true = trace[row["start"] : row["start"] + len(stored)]
+    scale = max(row["high"] - row["low"], 1e-9)
+    if len(true) != len(stored):
+        return [f"unit {row['unit']}, {row['group']} {row['rank']}: the trace has {len(stored)} positions, the sample {len(true)} there"]
+    off = np.abs(stored - true) > scale * (0.5 / 255 + 0.01)
+    if off.mean() > 0.02 or not _near(row["peak"], float(trace[row["at"]]), scale):
+        return [f"unit {row['unit']}, {row['group']} {row['rank']}: {off.mean():.0%} of its trace and its peak {row['peak']:.4g} differ from the model's {trace[row['at']]:.4g}"]
+    return []
+
+
+def _compare_unit(row: dict, stored, complete: bool) -> list[str]:
+    """A unit's row against its own rows of peaks."""
+    wrong = []
+    top = stored[stored["tail"] == 1]
+    peak = float(top["peak"].max()) if len(top) else 0.0
+    if not _near(peak, row["peak"], abs(row["peak"])):
+        wrong.append(f"unit {row['unit']}: its peak is {row['peak']:.4g}, the largest in peaks {peak:.4g}")
+    if complete and len(stored) != row["n_samples"]:
+        wrong.append(f"unit {row['unit']}: n_samples is {row['n_samples']}, peaks has {len(stored)} rows")
+    if row["dead"] != (row["nonzero"] == 0) or not 0 <= row["density"] <= row["nonzero"] <= 1:
+        wrong.append(f"unit {row['unit']}: dead {row['dead']}, density {row['density']} and nonzero {row['nonzero']} contradict each other")
+    return wrong

@@ -1,0 +1,246 @@
+"""From what a pass has accumulated to the rows of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from ...runtime import Opened
+from ...shelf.store import Corpus
+from ...shelf.tables import EXAMPLES, PEAKS, QUANTILES, UNITS, TableWriter
+from .accumulate import N_BINS, PEAK_ROW, Accumulator, bin_edges
+from .keep import Best, Kept
+
+N_NEIGHBOURS = 8
+N_SHOWN_BINS = 48
+QUANTILE_GROUPS = (("q90", 0.9), ("q75", 0.75), ("q50", 0.5), ("q25", 0.25), ("q00", 0.0))
+N_A_QUANTILE = 3
+_UNITS_A_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Built:
+    """One dictionary after its pass."""
+
+    opened: Opened
+    accumulator: Accumulator
+    spills: Sequence[Path]
+    correlations: dict[str, NDArray[np.float32]]
+    """other dictionary -> r [n_units, its units]"""
+    corpus: Corpus
+
+
+def write_tables(built: Built, folder: Path) -> None:
+    """Write units, examples and peaks."""
+    for spec, rows in ((UNITS, _units(built)), (EXAMPLES, _examples(built.accumulator)), (PEAKS, _peaks(built))):
+        writer = TableWriter(folder, spec)
+        for block in rows:
+            writer.write(block)
+        writer.close()
+
+
+# -- units ---------------------------------------------------------------------------------------------------------------
+
+
+def _units(built: Built) -> Iterator[list[dict[str, Any]]]:
+    a = built.accumulator
+    directions = built.opened.dictionary.directions()  # the axes of the stream have none: they stand at right angles
+    neighbours = decoder_neighbours(directions, N_NEIGHBOURS) if directions is not None else [([], [])] * a.n_units
+    n = max(a.n_positions, 1)
+    for unit in range(a.n_units):
+        n_nonzero = int(a.n_nonzero[unit])
+        edges, counts = shown_histogram(a.histogram[unit], a.signed)
+        floor, floor_abs = _floors(a, unit)
+        match = _match(built, unit)
+        best, worst = a.top.of(unit), a.bottom.of(unit) if a.bottom else None
+        yield [
+            {
+                "unit": unit,
+                "density": int(a.n_above[unit]) / n,
+                "nonzero": n_nonzero / n,
+                "dead": n_nonzero == 0,
+                "peak": float(best.peaks[0]) if len(best.peaks) else 0.0,
+                "low": float(worst.peaks[0]) if worst is not None and len(worst.peaks) else 0.0,
+                "mean": float(a.sum[unit]) / n_nonzero if n_nonzero else 0.0,
+                "quantiles": histogram_quantiles(a.histogram[unit], a.signed, QUANTILES),
+                "edges": edges,
+                "counts": counts,
+                "n_positions": a.n_positions,
+                "n_samples": int(a.n_active_samples[unit]),
+                "floor": floor,
+                "floor_abs": floor_abs,
+                "label": None,
+                "label_score": None,
+                "neighbours": neighbours[unit][0],
+                "cosines": neighbours[unit][1],
+                "match_dictionary": match[0] if match else None,
+                "match_unit": match[1] if match else None,
+                "match_correlation": match[2] if match else None,
+            }
+        ]
+
+
+def _floors(a: Accumulator, unit: int) -> tuple[float | None, float | None]:
+    """The value above which the kept extremes are all there are; None where nothing was left out."""
+    if a.largest is None or a.smallest is None or a.n_active_samples[unit] <= a.largest.k:
+        return None, None
+    high, low = a.largest.of(unit).peaks[-1], a.smallest.of(unit).peaks[-1]
+    return float(high), float(max(high, -low, 0.0))
+
+
+def _match(built: Built, unit: int) -> tuple[str, int, float] | None:
+    """The best-correlated unit: for a feature a neuron, for a neuron or an axis a feature."""
+    if built.accumulator.n_nonzero[unit] == 0:
+        return None
+    order = sorted(built.correlations, key=lambda slug: "neurons" not in slug)
+    for slug in order:
+        r = built.correlations[slug][unit]
+        best = int(r.argmax())
+        if r[best] > 0:
+            return slug, best, float(r[best])
+    return None
+
+
+def decoder_neighbours(directions: torch.Tensor, n: int) -> list[tuple[list[int], list[float]]]:
+    """For each unit the n units with the highest cosine of directions [n_units, d], itself left out."""
+    unit_rows = torch.nn.functional.normalize(directions.float(), dim=1)
+    found = []
+    for start in range(0, len(unit_rows), 1024):
+        cosines = unit_rows[start : start + 1024] @ unit_rows.T
+        cosines[torch.arange(len(cosines)), torch.arange(start, start + len(cosines))] = -2.0
+        values, indices = cosines.topk(min(n, len(unit_rows) - 1), dim=1)
+        found += list(zip(indices.tolist(), values.tolist(), strict=True))
+    return found
+
+
+def signed_edges(signed: bool) -> NDArray[np.float64]:
+    """Ascending edges of the accumulator's bins."""
+    edges = bin_edges()
+    return np.concatenate([-edges[::-1], edges]) if signed else edges
+
+
+def histogram_quantiles(counts: NDArray[np.int64], signed: bool, shares: Sequence[float]) -> list[float]:
+    """Quantiles of the non-zero values: the middle of the bin in which the share is reached."""
+    total = counts.sum()
+    if not total:
+        return []
+    edges = signed_edges(signed)
+    lower = np.delete(edges[:-1], N_BINS) if signed else edges[:-1]
+    upper = np.delete(edges[1:], N_BINS) if signed else edges[1:]
+    number = np.searchsorted(np.cumsum(counts), np.asarray(shares) * total, side="left")
+    return [float((lower[i] + upper[i]) / 2) for i in np.minimum(number, len(counts) - 1)]
+
+
+def shown_histogram(counts: NDArray[np.int64], signed: bool) -> tuple[list[float], list[int]]:
+    """(ascending edges [n + 1], counts [n]): the held bins joined to at most 48 of equal ratio, per sign.
+
+    What lies nearer to 0 than the smallest magnitude that is told apart stands in one bin around 0.
+    """
+    sides = ((-1, counts[:N_BINS][::-1]), (1, counts[N_BINS:])) if signed else ((1, counts),)
+    tiny = int(sum(part[0] for _, part in sides))
+    parts = [(sign, part, *np.flatnonzero(part[1:])[[0, -1]] + 1) for sign, part in sides if part[1:].any()]
+    width = max((-(-(last + 1 - first) // (N_SHOWN_BINS // len(parts))) for _, _, first, last in parts), default=1)
+    magnitudes = bin_edges()
+    edges: list[float] = []
+    found: list[int] = []
+    for sign, part, first, last in parts:
+        starts = np.arange(first, last + 1, width)
+        sums = np.add.reduceat(part[: last + 1], starts).tolist()
+        bounds = (sign * magnitudes[np.append(starts, min(starts[-1] + width, N_BINS))]).tolist()
+        if sign < 0:
+            edges, found = bounds[::-1], sums[::-1]
+        else:
+            around_zero = [tiny] if edges or tiny else []
+            edges = (edges or [-magnitudes[1] if signed else 0.0] if around_zero else []) + bounds
+            found = found + around_zero + sums
+    if tiny and not any(sign > 0 for sign, *_ in parts):
+        edges, found = [*(edges or [-magnitudes[1] if signed else 0.0]), float(magnitudes[1])], [*found, tiny]
+    return [float(e) for e in edges], found
+
+
+# -- examples ------------------------------------------------------------------------------------------------------------
+
+
+def _examples(a: Accumulator) -> Iterator[list[dict[str, Any]]]:
+    for unit in range(a.n_units):
+        rows = _group_rows(unit, "top", a.top.of(unit))
+        rows += _quantile_rows(unit, a.drawn.of(unit))
+        if a.bottom is not None:
+            rows += _group_rows(unit, "bottom", a.bottom.of(unit))
+        if rows:
+            yield rows
+
+
+def _quantile_rows(unit: int, drawn: Kept) -> list[dict[str, Any]]:
+    """Three examples at each true quantile of the drawn samples' peaks, none of them twice."""
+    order = np.lexsort((drawn.rows, drawn.peaks))
+    taken: set[int] = set()
+    rows = []
+    for name, share in QUANTILE_GROUPS:
+        middle = round(share * (len(order) - 1))
+        nearest = sorted(range(len(order)), key=lambda place: (abs(place - middle), place))
+        chosen = [place for place in nearest if place not in taken][:N_A_QUANTILE]
+        taken.update(chosen)
+        kept = order[sorted(chosen, reverse=True)]
+        rows += _group_rows(unit, name, drawn, kept)
+    return rows
+
+
+def _group_rows(unit: int, group: str, kept: Kept, order: Sequence[int] | NDArray | None = None) -> list[dict[str, Any]]:
+    return [
+        {
+            "unit": unit,
+            "group": group,
+            "rank": rank,
+            "sample": int(kept.rows[i]),
+            "peak": float(kept.peaks[i]),
+            "at": int(kept.at[i]),
+            "start": int(kept.starts[i]),
+            "trace": kept.traces[i, : kept.lengths[i]].tobytes(),
+            "low": float(kept.lows[i]),
+            "high": float(kept.highs[i]),
+        }
+        for rank, i in enumerate(range(len(kept.rows)) if order is None else order)
+    ]
+
+
+# -- peaks ---------------------------------------------------------------------------------------------------------------
+
+
+def _peaks(built: Built) -> Iterator[pa.Table]:
+    a = built.accumulator
+    if a.largest is not None and a.smallest is not None:
+        for unit in range(a.n_units):
+            yield _peak_table(np.full(a.largest.k * 2, unit), *_extreme_rows(a.largest, a.smallest, unit))
+        return
+    spilled = [np.load(path, mmap_mode="r") for path in built.spills]
+    for first in range(0, a.n_units, _UNITS_A_BLOCK):
+        blocks = [rows[slice(*np.searchsorted(rows["unit"], (first, first + _UNITS_A_BLOCK)))] for rows in spilled]
+        rows = np.concatenate(blocks) if blocks else np.empty(0, PEAK_ROW)
+        rows = rows[np.lexsort((rows["sample"], -rows["peak"].astype(np.float32), rows["unit"]))]
+        yield _peak_table(rows["unit"], np.ones(len(rows)), rows["sample"], rows["peak"], rows["at"])
+
+
+def _extreme_rows(largest: Best, smallest: Best, unit: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    high, low = largest.of(unit), smallest.of(unit)
+    low_order = np.arange(len(low.rows))[::-1]
+    tails = np.concatenate([np.ones(len(high.rows)), -np.ones(len(low.rows))])
+    return (
+        tails,
+        np.concatenate([high.rows, low.rows[low_order]]),
+        np.concatenate([high.peaks, low.peaks[low_order]]),
+        np.concatenate([high.at, low.at[low_order]]),
+    )
+
+
+def _peak_table(unit: NDArray, tail: NDArray, sample: NDArray, peak: NDArray, at: NDArray) -> pa.Table:
+    n = len(sample)
+    columns = (unit[:n].astype(np.int32), tail.astype(np.int8), sample.astype(np.int32), peak.astype(np.float16), at.astype(np.int32))
+    return pa.table([pa.array(c) for c in columns], schema=PEAKS.schema)

@@ -1,0 +1,1 @@
+"""From stored activations to a trained autoencoder with its figures."""

@@ -1,0 +1,70 @@
+"""precomputed/README.md, made from the tables' schemas: `python -m earmark.shelf.describe > precomputed/README.md`."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from .tables import FORMAT, SPECS, TableSpec
+
+_OF = {
+    "samples": "Of a corpus: one row a sample.",
+    "units": "Of a dictionary: one row a unit.",
+    "examples": (
+        "Of a dictionary: a unit's strongest samples, true quantiles of its peaks and, for signed units, its weakest; one example a sample. "
+        "Quantiles are taken of 200 of the unit's non-zero sample peaks, those whose samples' ids have the lowest hashes."
+    ),
+    "peaks": (
+        "Of a dictionary: the largest value of each unit in each sample (signed units: the smallest, too). Rows are sorted by unit, tail and "
+        "peak, so that any range of values is one slice. `floor` and `floor_abs` of the table `units` say down to where it is complete."
+    ),
+}
+
+
+def markdown() -> str:
+    """The whole page."""
+    parts = [
+        "# Tables",
+        "<!-- Made by `python -m earmark.shelf.describe` from earmark/shelf/tables.py; a test compares the two. -->",
+        "`catalog.toml` lists what exists. Every corpus and every dictionary has a folder with its tables, a manifest and its licence. "
+        f"This is format {FORMAT}.",
+        "- `NAME-000.parquet`, `NAME-001.parquet`, ...: the parts of one table, each at most 25 MB, in the order of their numbers.\n"
+        "- `manifest.json`: what the folder is, the revisions of model, dictionary and corpus that it was made from, figures on held-out samples, "
+        "and size and sha256 of every file. A file that does not fit its sha256 is refused, and the rest works on.\n"
+        "- `LICENSE` and the source's own notices: they stay with the files.\n"
+        "- `cfg.json` and `sae_weights.safetensors`: an SAE's weights in SAELens's layout.",
+        "Units and positions count from 0. A position is a frame or a token; its time is `offset_s + position * hop_s`, both from the manifest. "
+        "Values of an SAE's unit are its activation times the length of its decoder direction. Padding is never counted.",
+        *(_table(spec) for spec in SPECS),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(spec: TableSpec) -> str:
+    order = f" Sorted by `{spec.key}`;" if spec.key else " In the order of the source;"
+    lines = [
+        f"## {spec.name}",
+        "",
+        f"{_OF[spec.name]}{order} {spec.rows_a_group:,} rows a row group.",
+        "",
+        "| column | type | unit | meaning |",
+        "|---|---|---|---|",
+    ]
+    for field in spec.schema:
+        told = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        lines.append(f"| `{field.name}` | {_type(field.type)} | {told.get('unit', '')} | {told.get('help', '').replace('|', chr(92) + '|')} |")
+    return "\n".join(lines)
+
+
+def _type(kind: pa.DataType) -> str:
+    """A type as people say it."""
+    if pa.types.is_dictionary(kind):
+        return _type(kind.value_type)
+    if pa.types.is_list(kind):
+        return f"list of {_type(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return f"({', '.join(f'{kind.field(i).name}: {_type(kind.field(i).type)}' for i in range(kind.num_fields))})"
+    return {"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind))
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

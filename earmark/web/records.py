@@ -1,0 +1,119 @@
+"""The shelf's values as JSON and CSV, for programs: over HTTP, for gradio_client and for the command line.
+
+`unit` is an integer from 0, shares lie in 0..1, times are seconds, and what does not apply is null (never NaN).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import EarmarkError
+from ..links import media_href
+from ..shelf.store import Store
+from ..shelf.tables import read_manifest
+from ..units import Analysis, Example, Hit, UnitCard, UnitId
+from .pictures import window
+
+MONTAGE_CLIPS = 5
+EXAMPLE_COLUMNS = ("group", "rank", "sample", "peak", "at_s", "start_s", "end_s", "duration_s", "transcript")
+
+
+def number(value: float | None, digits: int = 6) -> float | None:
+    """A float for JSON: `digits` significant digits; None for None, NaN and the infinities."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{digits}g}")
+
+
+def dictionaries_json(store: Store) -> list[dict[str, Any]]:
+    """Every listed dictionary, with or without tables."""
+    return [_dictionary_json(store, slug) for slug in store.catalog.dictionaries]
+
+
+def _dictionary_json(store: Store, slug: str) -> dict[str, Any]:
+    entry = store.catalog.dictionary(slug)
+    try:
+        n_units = read_manifest(store.settings.data / slug).get("n_units")
+    except EarmarkError:
+        n_units = None
+    modality = store.catalog.model(entry.model).modality
+    return {"slug": slug, "kind": entry.kind, "model": entry.model, "modality": modality, "n_units": n_units, "tables": store.has_tables(slug)}
+
+
+def card_json(card: UnitCard) -> dict[str, Any]:
+    """A unit's whole card."""
+    s, match = card.stats, card.match
+    stats: dict[str, Any] = {name: number(getattr(s, name)) for name in ("density", "nonzero", "peak", "low", "mean", "floor", "floor_abs")}
+    stats["quantiles"] = {name: number(value) for name, value in s.quantiles.items()}
+    stats |= {"n_positions": int(s.n_positions), "n_samples": int(s.n_samples), "dead": bool(s.dead)}
+    return {
+        "dictionary": card.id.dictionary,
+        "unit": int(card.id.index),
+        "stats": stats,
+        "histogram": {"edges": [number(e) for e in card.histogram.edges], "counts": [int(c) for c in card.histogram.counts]},
+        "examples": [example_json(e) for e in card.examples],
+        "neighbours": [{"unit": int(n.unit), "cosine": number(n.cosine, 4)} for n in card.neighbours],
+        "match": None if match is None else {"dictionary": match.dictionary, "unit": int(match.unit), "correlation": number(match.correlation, 4)},
+        "label": card.label,
+    }
+
+
+def example_json(example: Example) -> dict[str, Any]:
+    top = float(np.abs(example.trace).max()) if len(example.trace) else 0.0
+    decimals = 3 - math.floor(math.log10(top)) if top > 0 else 0
+    return {
+        "rank": int(example.rank),
+        "group": example.group,
+        "sample": example.sample,
+        "peak": number(example.peak),
+        **{name: round(getattr(example, name), 6) for name in ("at_s", "start_s", "end_s", "duration_s")},
+        "trace": np.round(example.trace.astype(np.float64), decimals).tolist(),
+        "transcript": example.transcript,
+    }
+
+
+def hits_json(hits: Iterable[Hit]) -> list[dict[str, Any]]:
+    return [{"sample": h.sample, "peak": number(h.peak), "at_s": round(h.at_s, 6), "transcript": h.transcript} for h in hits]
+
+
+def analysis_json(analysis: Analysis) -> dict[str, Any]:
+    """The units that fired on a visitor's sound, in the order asked for."""
+    hits = [{"unit": h.unit, **{n: number(getattr(h, n)) for n in ("peak", "relative", "mean", "density")}, "at_s": round(h.at_s, 6)} for h in analysis.hits]
+    return {"duration_s": round(analysis.duration_s, 6), "transcript": analysis.transcript, "hits": hits}
+
+
+def montage_json(store: Store, unit: UnitId) -> list[dict[str, Any]]:
+    """The half seconds around a unit's best peaks, to be played one after the other."""
+    corpus = store.dictionary(unit.dictionary).corpus
+    top = [e for e in store.card(unit).examples if e.group == "top"][:MONTAGE_CLIPS]
+    spans = [window(e.at_s, e.duration_s) for e in top]
+    return [
+        {"url": media_href(corpus, e.sample, "audio"), "start_s": round(start, 6), "end_s": round(end, 6), "sample": e.sample, "transcript": e.transcript}
+        for e, (start, end) in zip(top, spans, strict=True)
+    ]
+
+
+def units_rows(store: Store, slug: str) -> list[dict[str, Any]]:
+    """One row a unit, for exports."""
+    frame = store.units_frame(slug).drop(columns="strongest")
+    whole = {"unit", "n_samples", "match_unit"}
+    return [{k: _cell(v, k in whole) for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def _cell(value: Any, whole: bool) -> Any:
+    if isinstance(value, str | bool | np.bool_) or value is None:
+        return bool(value) if isinstance(value, np.bool_) else value
+    kept = number(float(value))
+    return int(kept) if whole and kept is not None else kept
+
+
+def csv_text(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,133 @@
+"""Writes what is generated in README.md (settings, commands, map of the files) and precomputed/README.md: `make docs`.
+
+A generated part of README.md lies between `<!-- NAME: made by make docs -->` and `<!-- end of NAME -->`. A test compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from earmark.__main__ import _parser  # noqa: E402
+from earmark.settings import ROOT as DATA_ROOT  # noqa: E402
+from earmark.settings import SETTINGS  # noqa: E402
+from earmark.shelf.describe import markdown  # noqa: E402
+
+CODE = ("app.py", "components", "earmark", "scripts", "benchmarks")
+# What has no docstring, or is told best as a whole; paths that end in / are folders. A test fails when one is not there.
+OTHERS = {
+    "precomputed/catalog.toml": "What exists: models, corpora, dictionaries, and where their files can come from.",
+    "precomputed/README.md": "The tables, column by column; made from their schemas.",
+    "tests/unit/": "Tests against independent references on small inputs.",
+    "tests/contract/": "Walls, docs, tuples, what may lie in the repository.",
+    "tests/browser/": "The page in headless Chromium.",
+    "tests/fixtures/": "Small models, corpora and shelves for tests.",
+    "Makefile": "The commands that people run.",
+    ".ci/run": "All tests on a bare machine: `make test`.",
+    "requirements.txt": "What the app needs, and all that a Space installs.",
+    "requirements-weights.txt": "Packages that carry the weights, for machines that do not reach the Hub.",
+    "requirements-train.txt": "SAELens, for those who want to train with it.",
+    "requirements-dev.txt": "What tests and checks need.",
+    "requirements-peers.txt": "SAELens as the tests' independent reader.",
+    "pyproject.toml": "Settings of ruff, pyright and pytest.",
+    "LICENSE": "Apache-2.0, for the code.",
+    "CITATION.cff": "How to cite.",
+}
+
+
+def first_sentence(path: Path) -> str:
+    """Of a module's docstring, on one line."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return re.match(r"(.+?[.!?])(\s|$)|(.*)", paragraph)[0].strip()  # type: ignore[index]
+
+
+def map_of_files() -> str:
+    """Folders and modules as a nested list, then the other files."""
+    lines: list[str] = []
+    for name in CODE:
+        path = ROOT / name
+        if path.suffix == ".py":
+            lines.append(f"- `{name}` {first_sentence(path)}")
+        elif path.is_dir() and any(path.rglob("*.py")):
+            lines += _folder(path, 0)
+    lines += [f"- `{name}` {told}" for name, told in OTHERS.items()]
+    return "\n".join(lines)
+
+
+def _folder(path: Path, depth: int) -> list[str]:
+    init = path / "__init__.py"
+    lines = [f"{'  ' * depth}- `{path.relative_to(ROOT).as_posix()}/` {first_sentence(init) if init.exists() else ''}".rstrip()]
+    files = sorted(p for p in path.glob("*.py") if p != init)
+    lines += [f"{'  ' * (depth + 1)}- `{p.name}` {first_sentence(p)}" for p in files]
+    assets = sorted(p for p in path.iterdir() if p.suffix in {".css", ".js", ".html"})
+    if assets:
+        lines.append(f"{'  ' * (depth + 1)}- {', '.join(f'`{p.name}`' for p in assets)}")
+    for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(("_", "."))):
+        lines += _folder(folder, depth + 1) if any(p.suffix in {".py", ".css", ".js", ".html"} for p in folder.iterdir()) else []
+    return lines
+
+
+def settings_table() -> str:
+    lines = ["| variable | default | |", "|---|---|---|"]
+    for name, default, help_ in SETTINGS:
+        shown = _as_people_write(default)
+        lines.append(f"| `EARMARK_{name.upper()}` | `{shown}` | {help_} |")
+    return "\n".join(lines)
+
+
+def _as_people_write(default: object) -> str:
+    if isinstance(default, bool):
+        return str(int(default))
+    if isinstance(default, Path):
+        for base, prefix in ((DATA_ROOT, ""), (Path.home(), "~/")):
+            if default.is_relative_to(base):
+                return prefix + default.relative_to(base).as_posix()
+    return str(default)
+
+
+def commands_table() -> str:
+    """The command line, from the parser itself."""
+    lines = ["| `python -m earmark ...` | |", "|---|---|"]
+    commands = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        words = [name]
+        for action in sorted(command._actions, key=lambda a: bool(a.option_strings)):
+            if isinstance(action, argparse._HelpAction):
+                continue
+            named = action.metavar or action.dest.upper()
+            value = "" if action.nargs == 0 else " " + (" [".join(named) + "]" if isinstance(named, tuple) else named)
+            word = action.option_strings[0] + value if action.option_strings else value.strip()
+            words.append(word if action.required else f"[{word}]")
+        lines.append(f"| `{' '.join(words)}` | {command.description} |")
+    return "\n".join(lines)
+
+
+PARTS = {"settings": settings_table, "commands": commands_table, "map": map_of_files}
+
+
+def readme(text: str) -> str:
+    """README.md with its generated parts made anew. Raises ValueError when the marks of one are missing."""
+    for name, make in PARTS.items():
+        start, end = f"<!-- {name}: made by make docs -->", f"<!-- end of {name} -->"
+        if text.count(start) != 1 or text.count(end) != 1:
+            raise ValueError(f"README.md needs one '{start}' and one '{end}'")
+        before, rest = text.split(start)
+        text = f"{before}{start}\n\n{make()}\n\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def main() -> None:
+    path = ROOT / "README.md"
+    path.write_text(readme(path.read_text(encoding="utf-8")), encoding="utf-8")
+    (ROOT / "precomputed" / "README.md").write_text(markdown(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The command line over the toy house: what each command prints, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from earmark.__main__ import main
+from earmark.inputs.audio import decode
+from earmark.runtime import Runtime
+from earmark.settings import Settings
+from earmark.shelf.store import Store
+from tests.fixtures.toy import N_UNITS, sound
+
+Ask = pytest.FixtureRequest
+
+
+@pytest.fixture
+def ask(house: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """ask("unit", "toy-sae", 3) -> (status, parsed JSON or None, standard error)."""
+    for name in ("data", "cache"):
+        monkeypatch.setenv(f"EARMARK_{name.upper()}", str(getattr(house, name)))
+    monkeypatch.setenv("EARMARK_OFFLINE", "1")
+
+    def run(*words: object, as_json: bool = True) -> tuple[int, object, str]:
+        status = main([*map(str, words), *(["--json"] if as_json else [])])
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if as_json and status == 0 else out, err
+
+    return run
+
+
+def test_list_names_every_dictionary(ask) -> None:
+    _, found, _ = ask("list")
+    assert [(d["slug"], d["kind"], d["model"], d["modality"], d["tables"]) for d in found] == [
+        (f"toy-{kind}", kind, "toy", "audio", True) for kind in ("sae", "neurons", "residual")
+    ]
+    assert [d["n_units"] for d in found] == [N_UNITS, 40, 16]
+
+
+def test_unit_has_the_stated_keys_and_no_more_than_json_can_say(ask) -> None:
+    _, card, _ = ask("unit", "toy-sae", 3)
+    assert card["dictionary"] == "toy-sae" and card["unit"] == 3
+    assert 0 <= card["stats"]["density"] <= 1 and card["stats"]["peak"] > 0
+    assert {"rank", "group", "sample", "peak", "at_s", "trace"} <= set(card["examples"][0])
+    assert card["match"]["dictionary"] == "toy-neurons" and len(card["neighbours"]) == 8
+    _, dead, _ = ask("unit", "toy-sae", 5)
+    assert dead["stats"]["dead"] is True and dead["examples"] == [] and dead["match"] is None
+
+
+def test_search_obeys_its_bounds(ask) -> None:
+    _, everything, _ = ask("search", "toy-neurons", 4, "--n", 500)
+    assert len(everything) == 150
+    low, high = everything[100]["peak"], everything[50]["peak"]
+    _, some, _ = ask("search", "toy-neurons", 4, "--min", low, "--max", high, "--n", 500)
+    assert {h["sample"] for h in some} == {h["sample"] for h in everything if low <= h["peak"] <= high}
+    assert set(some[0]) >= {"sample", "peak", "at_s"}
+
+
+def test_analyse_gives_what_the_model_gives(ask, house: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "mine.wav"
+    path.write_bytes(sound(77, 1.3))
+    _, found, _ = ask("analyse", "toy-sae", "--audio", path, "--top", 5)
+    assert found["duration_s"] == pytest.approx(1.3) and isinstance(found["transcript"], str)
+    o = Runtime(house).open("toy-sae")
+    x = Runtime(house).model("toy").capture(decode(path.read_bytes()).waveform, [o.hook])[o.hook].values
+    f = o.dictionary.codes(x).dense()
+    corpus_peak = {u: Store(house).units_frame("toy-sae")["peak"][u] for u in range(N_UNITS)}
+    expected = sorted((u for u in range(N_UNITS) if f[:, u].any()), key=lambda u: -f[:, u].max() / max(corpus_peak[u], 1e-9))[:5]
+    assert [h["unit"] for h in found["hits"]] == expected
+    for h in found["hits"]:
+        assert h["peak"] == pytest.approx(f[:, h["unit"]].max(), rel=1e-4)
+        assert h["at_s"] == pytest.approx(0.02 * f[:, h["unit"]].argmax(), abs=1e-6)
+        assert h["relative"] == pytest.approx(h["peak"] / corpus_peak[h["unit"]], rel=1e-4)
+
+
+def test_a_sound_of_seventy_seconds_is_read_in_windows_and_nothing_is_displaced(ask, house: Settings) -> None:
+    """The same sound at the start and after 30 s gives the same values 1500 positions later."""
+    o = Runtime(house).open("toy-neurons")
+    part = decode(sound(5, 2.0)).waveform.samples
+    samples = np.zeros(32 * 16_000, np.float32)
+    samples[: len(part)] = part
+    samples[30 * 16_000 :] = part
+    from earmark.units import Waveform
+
+    values = Runtime(house).model("toy").capture(Waveform(samples), [o.hook])[o.hook].values
+    assert len(values) == 1600
+    first, alone = values[1500:], Runtime(house).model("toy").capture(Waveform(part), [o.hook])[o.hook].values
+    assert first == pytest.approx(alone, abs=1e-4)
+
+
+def test_health_answers_from_what_is_stored(ask) -> None:
+    _, found, _ = ask("health", "toy-neurons")
+    assert found["l0"] is None and found["fvu"] is None and found["dead"] == 0 and found["n_positions"] > 0
+    _, found, _ = ask("health", "toy-sae")
+    assert found["dead"] == pytest.approx(1 / N_UNITS, abs=0.2)
+
+
+def test_train_then_health_recomputed_agree(ask, house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(house.data, data)
+    monkeypatch.setenv("EARMARK_DATA", str(data))
+    status, said, _ = ask("train", "toy-sae", "--n-units", 32, "--k", 4, "--n-activations", 40_000, "--batch", 256, "--workers", 1, as_json=False)
+    assert status == 0 and "FVU" in said
+    stored, again = ask("health", "toy-sae")[1], ask("health", "toy-sae", "--recompute")[1]
+    for name in ("l0", "fvu", "n_positions"):
+        assert again[name] == pytest.approx(stored[name], rel=1e-3)
+    training = json.loads((data / "toy-sae" / "manifest.json").read_text())["training"]
+    assert training["command"].startswith("python -m earmark train toy-sae --corpus sounds")
+    status, _, err = ask("unit", "toy-sae", 0)
+    assert status == 1 and "no tables yet" in err  # a retrained SAE has other units: its old tables are gone
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("unit", "toy-sea", 1), "Did you mean 'toy-sae'?"),
+        (("unit", "toy-sae", 24), "units 0 to 23"),
+        (("unit", "toy-sae", -1), "units 0 to 23"),
+        (("search", "toy-sae", 0, "--n", 0), "1 to 500"),
+        (("search", "toy-sae", 0, "--min", "nan"), "finite"),
+        (("analyse", "toy-sae", "--audio", "nowhere.wav"), "cannot be read"),
+        (("analyse", "toy-sae", "--audio", __file__), "cannot be read as sound"),
+        (("analyse", "nothing", "--audio", __file__), "no dictionary"),
+        (("health", "toy-neurons", "--recompute"), "reconstructs nothing"),
+    ],
+)
+def test_bad_input_gets_a_sentence_and_status_1(ask, words: tuple[object, ...], sentence: str) -> None:
+    status, _, err = ask(*words)
+    assert status == 1 and sentence in err and err.startswith("earmark: ")

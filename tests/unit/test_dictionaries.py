@@ -1,0 +1,149 @@
+"""The autoencoder's equations against plain float64 loops, its file layout, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.dictionaries import saelens
+from earmark.dictionaries.base import Codes, SparseAutoencoder
+from earmark.errors import BadInput, EarmarkError, MissingWeights
+from earmark.live.encode import encode_file
+
+D, N = 6, 11
+
+
+def weights(seed: int = 0) -> dict[str, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    return {
+        "W_enc": torch.randn(D, N, generator=g),
+        "W_dec": torch.randn(N, D, generator=g),
+        "b_enc": torch.randn(N, generator=g),
+        "b_dec": torch.randn(D, generator=g),
+        "threshold": torch.rand(N, generator=g),
+    }
+
+
+def naive(x: np.ndarray, w: dict[str, torch.Tensor], activation: str, k: int, b_pre: bool, rescale: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(f, x^) one number at a time."""
+    W_enc, W_dec, b_enc, b_dec, threshold = (w[n].double().numpy() for n in ("W_enc", "W_dec", "b_enc", "b_dec", "threshold"))
+    f = np.zeros((len(x), N))
+    x_hat = np.zeros((len(x), D))
+    for p, row in enumerate(x.astype(np.float64)):
+        norm = [sum(W_dec[i, j] ** 2 for j in range(D)) ** 0.5 for i in range(N)]
+        pre = [sum((row[j] - (b_dec[j] if b_pre else 0)) * W_enc[j, i] for j in range(D)) + b_enc[i] for i in range(N)]
+        if rescale:
+            pre = [v * s for v, s in zip(pre, norm, strict=True)]
+        kept = sorted(range(N), key=lambda i: -pre[i])[:k] if activation == "topk" else range(N)
+        for i in kept:
+            if pre[i] > (threshold[i] if activation == "jumprelu" else 0) and pre[i] > 0:
+                f[p, i] = pre[i] / (norm[i] if rescale else 1)
+        for j in range(D):
+            x_hat[p, j] = sum(f[p, i] * W_dec[i, j] for i in range(N)) + b_dec[j]
+    return f, x_hat
+
+
+@pytest.mark.parametrize("activation", ["relu", "topk", "jumprelu"])
+@pytest.mark.parametrize("b_pre", [False, True])
+@pytest.mark.parametrize("rescale", [False, True])
+def test_encode_and_decode_equal_the_equations(activation: str, b_pre: bool, rescale: bool) -> None:
+    w = weights()
+    k = 3 if activation == "topk" else None
+    threshold = w["threshold"] if activation == "jumprelu" else None
+    sae = SparseAutoencoder(
+        w["W_enc"], w["W_dec"], w["b_enc"], w["b_dec"], activation=activation, k=k, threshold=threshold, b_pre=w["b_dec"] if b_pre else None,
+        rescale_by_decoder_norm=rescale,
+    )  # fmt: skip
+    x = torch.randn(20, D, generator=torch.Generator().manual_seed(1))
+    f, x_hat = naive(x.numpy(), w, activation, 3, b_pre, rescale)
+    assert sae.encode(x).dense() == pytest.approx(f, abs=1e-5)
+    assert sae.reconstruct(x).numpy() == pytest.approx(x_hat, abs=1e-4)
+    assert sae.codes(x.numpy()).dense() == pytest.approx(f * np.linalg.norm(w["W_dec"].numpy(), axis=1), abs=1e-4)
+
+
+def test_codes_agree_with_themselves_dense_and_sparse() -> None:
+    sae = SparseAutoencoder(*(weights()[n] for n in ("W_enc", "W_dec", "b_enc", "b_dec")), activation="topk", k=2)
+    codes = sae.codes(np.random.default_rng(0).normal(size=(15, D)).astype(np.float32))
+    full = codes.dense()
+    dense = Codes(full, None, N)
+    for one in (codes, dense):
+        units, values = one.active()
+        assert set(units) == set(np.flatnonzero(full.any(axis=0)))
+        assert np.array_equal(values, full[:, units])
+        assert all(np.array_equal(one.trace(u), full[:, u]) for u in range(N))
+        assert np.array_equal(one.peaks()[0], full.max(axis=0))
+
+
+def test_saved_and_loaded_gives_the_same_features(tmp_path: Path) -> None:
+    w = weights()
+    sae = SparseAutoencoder(w["W_enc"], w["W_dec"], w["b_enc"], w["b_dec"], activation="topk", k=3)
+    saelens.save(sae, tmp_path, {"model_name": "toy"})
+    again = saelens.load(tmp_path)
+    x = torch.randn(9, D)
+    assert again.encode(x).dense() == pytest.approx(sae.encode(x).dense(), abs=2e-2)  # weights are kept in half precision
+    assert (again.k, again.activation, again.n_units, again.width) == (3, "topk", N, D)
+
+
+def change(folder: Path, **values: object) -> None:
+    config = json.loads((folder / "cfg.json").read_text())
+    (folder / "cfg.json").write_text(json.dumps({**config, **values}))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"architecture": "temporal"}, "temporal"),
+        ({"normalize_activations": "layer_norm"}, "layer_norm"),
+        ({"k": 0}, "k from 1"),
+        ({"k": None}, "k from 1"),
+    ],
+)
+def test_what_is_not_read_is_refused_by_name(tmp_path: Path, values: dict[str, object], words: str) -> None:
+    w = weights()
+    saelens.save(SparseAutoencoder(w["W_enc"], w["W_dec"], w["b_enc"], w["b_dec"], activation="topk", k=3), tmp_path, {})
+    change(tmp_path, **values)
+    with pytest.raises(BadInput, match=words):
+        saelens.load(tmp_path)
+
+
+def test_missing_and_broken_files_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(MissingWeights, match="cfg.json"):
+        saelens.load(tmp_path)
+    (tmp_path / "cfg.json").write_text("{}")
+    with pytest.raises(MissingWeights, match="sae_weights"):
+        saelens.load(tmp_path)
+    (tmp_path / "sae_weights.safetensors").write_bytes(b"not tensors at all")
+    with pytest.raises(BadInput, match="cannot be read"):
+        saelens.load(tmp_path)
+
+
+def test_encode_writes_features_and_reconstruction_without_a_model(tmp_path: Path) -> None:
+    w = weights()
+    folder = tmp_path / "sae"
+    folder.mkdir()
+    saelens.save(SparseAutoencoder(w["W_enc"], w["W_dec"], w["b_enc"], w["b_dec"], activation="topk", k=3), folder, {})
+    x = np.random.default_rng(0).normal(size=(5000, D)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    encode_file(folder, tmp_path / "x.npy", tmp_path / "f.npy", decode=False)
+    encode_file(folder, tmp_path / "x.npy", tmp_path / "y.npy", decode=True)
+    f, y = np.load(tmp_path / "f.npy"), np.load(tmp_path / "y.npy")
+    half = {n: (t.half().float() if n.startswith("W") else t) for n, t in w.items()}
+    expected_f, expected_y = naive(x[4990:], half, "topk", 3, False, False)
+    assert f.dtype == y.dtype == np.float32 and f.shape == (5000, N) and y.shape == (5000, D)
+    assert f[4990:] == pytest.approx(expected_f, abs=1e-4) and y[4990:] == pytest.approx(expected_y, abs=1e-4)
+
+
+@pytest.mark.parametrize("array", [np.zeros(3), np.zeros((2, D + 1), np.float32), np.array([["a"]]), np.zeros((0, D))])
+def test_encode_refuses_other_arrays_with_a_sentence(tmp_path: Path, array: np.ndarray) -> None:
+    w = weights()
+    folder = tmp_path / "sae"
+    folder.mkdir()
+    saelens.save(SparseAutoencoder(w["W_enc"], w["W_dec"], w["b_enc"], w["b_dec"], activation="topk", k=3), folder, {})
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(EarmarkError, match="x.npy"):
+        encode_file(folder, tmp_path / "x.npy", tmp_path / "f.npy", decode=False)
+    assert not (tmp_path / "f.npy").exists()

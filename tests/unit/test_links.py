@@ -1,0 +1,136 @@
+"""Addresses: whatever a link says comes back from its address, and no address is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+
+import components
+from components.views.address import settle
+from earmark.links import TABS, BrowseView, Filter, Link, api_href, flag, media_href, short_link, unit_media_href
+from earmark.settings import Settings
+from earmark.shelf.store import Store
+from tests.fixtures.shelf import N_UNITS, NEURONS, SAE, Shelf, build_shelf, copy_shelf
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LINKS = (
+    (Link(), "tab=browse"),
+    (Link("feature", "d", 3), "tab=feature&dictionary=d&unit=3"),
+    (Link("feature", "d", 0, Filter(-1.5, 2, True), sample="a b/c"), "tab=feature&dictionary=d&unit=0&min=-1.5&max=2&absolute=1&sample=a+b%2Fc"),
+    (Link("feature", "d", 12, revision="0badcafe"), "tab=feature&dictionary=d&unit=12&rev=0badcafe"),
+    (Link("browse", "d", browse=BrowseView("ö & <b>", "density", False, 1e-5, 0.1, "only", 3)), None),
+    (Link("about"), "tab=about"),
+)
+
+
+@pytest.mark.parametrize(("link", "address"), LINKS)
+def test_a_link_survives_its_address(link, address):
+    if address is not None:
+        assert link.query() == address
+    assert Link.parse(dict(parse_qsl(link.query()))) == (link, ())
+
+
+@pytest.mark.parametrize(
+    ("query", "expected", "n_notices"),
+    [
+        ({"tab": "nowhere"}, Link(), 1),
+        ({"unit": "7"}, Link("feature", unit=7), 0),
+        ({"tab": "feature", "unit": "seven"}, Link("browse"), 1),
+        ({"tab": "feature", "unit": "-2"}, Link("feature", unit=-2), 0),
+        ({"tab": "feature", "unit": "9" * 400}, Link("feature", unit=int("9" * 12)), 0),
+        ({"min": "nan", "max": "inf", "dmin": "1e999", "dmax": "x"}, Link(), 4),
+        ({"absolute": "false"}, Link(), 0),
+        ({"dead": "perhaps", "page": "-4", "order": "up"}, Link(), 0),
+        ({"dictionary": "x" * 500}, Link(dictionary="x" * 80), 0),
+        ({"something": "else", "__theme": "dark"}, Link(), 0),
+    ],
+)
+def test_no_address_is_refused(query, expected, n_notices):
+    link, notices = Link.parse(query)
+    assert link == expected and len(notices) == n_notices
+
+
+def test_names_in_addresses_are_quoted():
+    assert short_link("a/../b", 3) == "/f/a%2F..%2Fb/3"
+    assert media_href("c", "../x y", "audio") == "/media/c/..%2Fx%20y/audio"
+    assert unit_media_href("d", 3, "strip.png") == "/media/unit/d/3.strip.png"
+    assert api_href("unit", "d", 3, format="csv") == "/api/unit/d/3?format=csv"
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("no", False), ("false", False), ("0", False), ("", False), ("perhaps", None)])
+def test_a_flag_that_says_false_is_false(text, value):
+    assert flag(text) is value
+
+
+def test_the_tabs_of_addresses_are_the_tabs_of_the_page():
+    assert tuple(tab.NAME for tab in components.TABS) == TABS
+
+
+def test_every_form_field_is_a_name_that_links_know():
+    """The page's forms write addresses by the names of their fields."""
+    known = {name for link, _ in LINKS for name, _ in parse_qsl(link.query())}
+    for template in (ROOT / "components/templates").glob("*.html"):
+        for form in re.findall(r"<form.*?</form>", template.read_text(encoding="utf-8"), re.DOTALL):
+            assert set(re.findall(r'\bname="(\w+)"', form)) <= known, template.name
+
+
+def test_only_links_builds_addresses():
+    """No template or module of the page writes a query string by hand."""
+    for path in [*(ROOT / "components").rglob("*.py"), *(ROOT / "components/templates").glob("*.html"), *(ROOT / "earmark/web").glob("*.py")]:
+        assert not re.search(r"""["'](/\?|/api/|/media/)\w""", path.read_text(encoding="utf-8")) or path.name in {"media.py"}, path
+
+
+# -- settling --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return build_shelf(tmp_path_factory.mktemp("links") / "shelf")
+
+
+@pytest.fixture(scope="module")
+def store(shelf: Shelf) -> Store:
+    return Store(replace(Settings.from_env({}), data=shelf.folder))
+
+
+def test_a_good_link_gets_its_revision_and_no_notice(store):
+    link, notices = settle(store, Link("feature", NEURONS, 3))
+    assert (link.dictionary, link.unit, link.revision, notices) == (NEURONS, 3, "0badcafe", ())
+
+
+def test_no_dictionary_is_the_default_and_an_unknown_one_the_nearest(store):
+    assert settle(store, Link())[0].dictionary == SAE
+    link, notices = settle(store, Link("feature", "tiny-l2-neuron", 3))
+    assert link.dictionary == NEURONS and NEURONS in notices[0]
+
+
+@pytest.mark.parametrize(("unit", "shown"), [(-1, 0), (N_UNITS, N_UNITS - 1), (10**11, N_UNITS - 1)])
+def test_a_unit_out_of_range_is_the_nearest(store, unit, shown):
+    link, notices = settle(store, Link("feature", SAE, unit))
+    assert link.unit == shown and str(unit) in notices[0]
+
+
+def test_an_older_revision_says_that_the_numbers_may_mean_others(store):
+    link, notices = settle(store, Link("feature", SAE, 3, revision="deadbeef"))
+    assert link.revision == "0badcafe" and "rebuilt" in notices[0] and "deadbeef" in notices[0]
+    assert settle(store, Link("feature", SAE, 3, revision="0bad"))[1] == ()
+
+
+def test_a_feature_link_without_a_unit_picks_a_live_one(store):
+    units = {settle(store, Link("feature", SAE))[0].unit for _ in range(60)}
+    assert len(units) > 5 and 7 not in units
+
+
+def test_a_link_into_a_dictionary_without_tables_stays(store):
+    assert settle(store, Link("feature", "tiny-l3-unbuilt", 3))[0].dictionary == "tiny-l3-unbuilt"
+
+
+def test_without_the_default_another_readable_dictionary_opens(shelf, tmp_path):
+    folder = copy_shelf(shelf, tmp_path / "copy").folder
+    (folder / SAE / "manifest.json").unlink()
+    assert settle(Store(replace(Settings.from_env({}), data=folder)), Link())[0].dictionary == NEURONS
