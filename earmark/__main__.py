@@ -111,8 +111,8 @@ def _corpus(args: Args, settings: Settings) -> None:
 
 
 def _train(args: Args, settings: Settings) -> None:
-    from .offline.training.train import TrainSettings
     from .offline.training.command import train_dictionary
+    from .offline.training.train import TrainSettings
 
     names = [f.name for f in dataclasses.fields(TrainSettings)]
     chosen = TrainSettings(**{n: getattr(args, n) for n in names if getattr(args, n, None) is not None})
@@ -132,7 +132,9 @@ def _check(args: Args, settings: Settings) -> int:
     report = check(settings, args.dictionary, args.seed)
     for line in report.wrong:
         print(f"wrong: {line}")
-    print(f"{args.dictionary}: compared {report.n_peaks} peaks, {report.n_examples} examples and {report.n_units} units; {len(report.wrong) or 'nothing'} wrong.")
+    print(
+        f"{args.dictionary}: compared {report.n_peaks} peaks, {report.n_examples} examples and {report.n_units} units; {len(report.wrong) or 'nothing'} wrong."
+    )
     return 1 if report.wrong else 0
 
 
@@ -196,7 +198,12 @@ def _parser() -> argparse.ArgumentParser:
     corpus = command("corpus", _corpus, "make a corpus from recordings")
     corpus.add_argument("slug")
     corpus.add_argument(
-        "--from", dest="source", nargs="+", required=True, metavar=("SOURCE", "WHERE"), help="folder, parquet or amazon-queen; then a path, or a Hugging Face data set"
+        "--from",
+        dest="source",
+        nargs="+",
+        required=True,
+        metavar=("SOURCE", "WHERE"),
+        help="folder, parquet or amazon-queen; then a path, or a Hugging Face data set",
     )
     corpus.add_argument("--table", type=Path, help="csv or tsv with file names and transcripts or classes")
     corpus.add_argument("--transcribe", metavar="MODEL", help="let this model of the catalog write the transcripts that the source lacks")

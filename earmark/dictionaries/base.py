@@ -124,7 +124,7 @@ class SparseAutoencoder(Dictionary):
         if self.activation == "topk":
             values, indices = pre.topk(int(self.k or 0), dim=1)
             return values.relu(), indices
-        if self.activation == "jumprelu":
+        if self.activation == "jumprelu" and self.threshold is not None:
             return pre.relu() * (pre > self.threshold), None
         return pre.relu(), None
 

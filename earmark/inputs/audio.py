@@ -161,7 +161,7 @@ def _with_av(data: bytes) -> Iterator:
     import av
 
     try:
-        with av.open(io.BytesIO(data), options={"protocol_whitelist": "file,pipe"}) as container:
+        with av.open(io.BytesIO(data), "r", options={"protocol_whitelist": "file,pipe"}) as container:
             if not container.streams.audio:
                 raise _CannotRead("no sound in it")
             stream = container.streams.audio[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..errors import BadInput, EarmarkError
@@ -37,10 +39,10 @@ def analyse(runtime: Runtime, store: Store, slug: str, sound: Waveform, *, top: 
         UnitHit(
             unit=int(units[i]),
             peak=float(peaks[i]),
-            relative=_or_none(relative[i]),
+            relative=_or_none(float(relative[i])),
             at_s=round(taken.grid.start_s(int(at[i])), 6),
             mean=float(values[:, i].mean()),
-            density=_or_none(density[i]),
+            density=_or_none(float(density[i])),
         )
         for i in chosen
     )
@@ -58,4 +60,4 @@ def _known(store: Store, slug: str, units: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return value if math.isfinite(value) else None

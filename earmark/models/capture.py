@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,18 +24,24 @@ def taking(root: nn.Module, hooks: Sequence[Hook]) -> Iterator[dict[Hook, Tensor
     """
     taken: dict[Hook, Tensor] = {}
 
-    def keep(hook: Hook, value: Tensor | tuple[Tensor, ...]) -> None:
+    def keep(hook: Hook, value: Any) -> None:
         taken[hook] = (value[0] if isinstance(value, tuple) else value).detach()
         if len(taken) == len(hooks):
             raise _Stop
+
+    def on_input(hook: Hook) -> Callable[[nn.Module, Any], None]:
+        return lambda _module, args: keep(hook, args)
+
+    def on_output(hook: Hook) -> Callable[[nn.Module, Any, Any], None]:
+        return lambda _module, _args, output: keep(hook, output)
 
     handles = []
     for hook in hooks:
         module = root.get_submodule(hook.module)
         if hook.side == "input":
-            handles.append(module.register_forward_pre_hook(lambda _m, args, h=hook: keep(h, args)))
+            handles.append(module.register_forward_pre_hook(on_input(hook)))
         else:
-            handles.append(module.register_forward_hook(lambda _m, _args, out, h=hook: keep(h, out)))
+            handles.append(module.register_forward_hook(on_output(hook)))
     try:
         yield taken
     except _Stop:

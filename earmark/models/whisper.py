@@ -11,7 +11,7 @@ import base64
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -99,7 +99,7 @@ class Whisper(LoadedModel):
     def _read_window(self, samples: np.ndarray) -> str:
         with torch.inference_mode():
             states = self._model.model.encoder(self.mel(samples)).last_hidden_state
-            ids = self._model.generate(encoder_outputs=BaseModelOutput(last_hidden_state=states), do_sample=False, num_beams=1)
+            ids: Any = self._model.generate(encoder_outputs=BaseModelOutput(last_hidden_state=states), do_sample=False, num_beams=1)
         return self._decode(ids[0].tolist()).strip()
 
 
@@ -153,8 +153,8 @@ def _load_openai(slug: str, checkpoint: Path, vocabulary: Path) -> Whisper:
         eos_token_id=_EN_END,
         pad_token_id=_EN_END,
         decoder_start_token_id=_EN_START,
-        attn_implementation="sdpa",
     )
+    config._attn_implementation = "sdpa"
     with torch.device("meta"):
         model = WhisperForConditionalGeneration(config)
     weights = {_rename(name): value.float() for name, value in state.items()}

@@ -19,7 +19,6 @@ from tqdm import tqdm
 from ..errors import BadInput, EarmarkError
 from ..inputs.audio import Limits, decode
 from ..shelf.store import Corpus
-from ..shelf.tables import SAMPLES
 from ..units import Waveform
 
 CORPUS_LIMITS = Limits(max_bytes=1 << 30, max_source_s=3600.0)
@@ -41,14 +40,10 @@ def default_workers() -> int:
 
 def read_samples(corpus: Corpus, group: int) -> Iterator[tuple[int, str, Waveform]]:
     """(row, id, sound) of one row group of a corpus."""
-    first = group * SAMPLES.rows_a_group
+    first = corpus.table.first_row(group)
     rows = corpus.table.group(group, ["id", "audio"])
     for offset, (name, audio) in enumerate(zip(rows.column("id").to_pylist(), rows.column("audio").to_pylist(), strict=True)):
         yield first + offset, name, decode(audio, CORPUS_LIMITS).waveform
-
-
-def n_groups(corpus: Corpus) -> int:
-    return -(-len(corpus.ids) // SAMPLES.rows_a_group)
 
 
 def run(job: Callable[..., None], args: tuple[Any, ...], n_workers: int, total: int, done: int, title: str) -> None:
@@ -67,7 +62,9 @@ def run(job: Callable[..., None], args: tuple[Any, ...], n_workers: int, total: 
                 except queue.Empty:
                     lost = [w for w in running if not processes[w].is_alive() and processes[w].exitcode != 0]
                     if lost:
-                        raise BadInput(f"{title}: a worker ended with status {processes[lost[0]].exitcode}. Run the same command again: it goes on from there.") from None
+                        raise BadInput(
+                            f"{title}: a worker ended with status {processes[lost[0]].exitcode}. Run the same command again: it goes on from there."
+                        ) from None
                     continue
                 if failure:
                     raise BadInput(f"{title} stopped: {failure}")

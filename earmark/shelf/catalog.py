@@ -106,7 +106,9 @@ class Catalog:
         if slug not in self.corpora and _SLUG.fullmatch(slug) and made.is_file():
             manifest = json.loads(made.read_text(encoding="utf-8"))
             if manifest.get("what") == "corpus":
-                return CorpusEntry(slug, manifest.get("title", slug), manifest.get("modality", "audio"), manifest.get("licence", ""), manifest.get("source", ""))
+                return CorpusEntry(
+                    slug, manifest.get("title", slug), manifest.get("modality", "audio"), manifest.get("licence", ""), manifest.get("source", "")
+                )
         return self._get("corpus", self.corpora, slug)
 
     def dictionary(self, slug: str) -> DictionaryEntry:
@@ -163,7 +165,7 @@ def _entry(cls: type[T], section: str, slug: str, value: dict[str, Any]) -> T:
     if extra:
         raise BadInput(f"catalog.toml: {section}.{slug} has the unknown key '{extra[0]}'; valid: {', '.join(sorted(names - {'slug'}))}.")
     try:
-        return cls(slug=slug, **value)
+        return cls(**{"slug": slug, **value})
     except TypeError as error:
         raise BadInput(f"catalog.toml: {section}.{slug} is incomplete: {str(error).split('__init__() ')[-1]}.") from None
 
@@ -179,3 +181,14 @@ def dictionary_revision(entry: DictionaryEntry, model: ModelEntry, hook: str, we
     """A dictionary's short content hash: the same number means the same unit only under the same revision."""
     parts = (model_revision(model), hook, entry.kind, weights_sha256 or "")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+def licence_text(entry: DictionaryEntry, model: ModelEntry, corpus: CorpusEntry | None) -> str:
+    """What lies as LICENSE beside a dictionary's files."""
+    what = "autoencoder and the tables" if entry.kind == "sae" else "tables"
+    lines = [f"{entry.title or entry.slug} ({entry.slug})", "", f"The {what} in this folder: {entry.licence or 'Apache-2.0'}."]
+    lines.append(f"They were computed from the model {model.title or model.slug} ({model.licence or 'licence not stated'}; {model.source or model.slug})")
+    if corpus is not None:
+        lines.append(f"and the corpus {corpus.title or corpus.slug} ({corpus.licence or 'licence not stated'}; {corpus.source or corpus.slug}),")
+        lines.append("whose samples keep their own licence and are not in this folder.")
+    return "\n".join(lines) + "\n"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from .tables import FORMAT, SPECS, TableSpec
+from .schema import SPECS, TableSpec
+from .tables import FORMAT
 
 _OF = {
     "samples": "Of a corpus: one row a sample.",

@@ -33,7 +33,9 @@ def find_model(entry: ModelEntry, settings: Settings) -> dict[str, Path]:
             return {"folder": fetch_hub(entry.hub, settings)}
         except MissingWeights as error:
             tried.append(str(error).rstrip("."))
-    raise MissingWeights(f"The weights of {entry.slug} were not found: {'; '.join(tried) or 'no source is listed'}. Run `make setup`, or let this machine reach the Hub.")
+    raise MissingWeights(
+        f"The weights of {entry.slug} were not found: {'; '.join(tried) or 'no source is listed'}. Run `make setup`, or let this machine reach the Hub."
+    )
 
 
 def find_package_file(source: PackageFile, cache: Path) -> Path:

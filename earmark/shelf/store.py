@@ -17,7 +17,8 @@ from ..errors import BadInput, BadTable, EarmarkError, NotFound
 from ..settings import Settings
 from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, UnitCard, UnitId, UnitStats
 from .catalog import Catalog, DictionaryEntry, read_catalog
-from .tables import EXAMPLES, PEAKS, QUANTILES, SAMPLES, UNITS, Table, read_key_range, read_manifest
+from .schema import EXAMPLES, PEAKS, QUANTILES, SAMPLES, UNITS
+from .tables import Table, read_key_range, read_manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,9 +211,7 @@ class Store:
                 raise BadInput(f"{name} is {bound}; it must be a finite number.")
         corpus = self.corpus(d.corpus)
         rows = strongest(d.table("peaks").rows_of(unit.index), low, high, absolute, n)
-        return tuple(
-            Hit(corpus.ids[s], p, round(d.offset_s + at * d.hop_s, 6), corpus.transcripts[s], corpus.durations_s[s]) for s, p, at in rows
-        )
+        return tuple(Hit(corpus.ids[s], p, round(d.offset_s + at * d.hop_s, 6), corpus.transcripts[s], corpus.durations_s[s]) for s, p, at in rows)
 
     # -- many units --------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,4 @@
-"""The tables: declared once as pyarrow schemas, written atomically in parts, read by row group.
-
-Each column carries its unit and its meaning in the field's metadata; precomputed/README.md is made from them. A folder holds
+"""Tables, written atomically in parts and read by row group. A folder holds
 `NAME-000.parquet`, `NAME-001.parquet`, ... and `manifest.json` with the sha256 of every file. Reading one unit goes through
 `read_row_group` and an index of the groups, because a parquet filter costs ten times as much.
 """
@@ -15,7 +13,6 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,128 +21,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import BadTable
+from .schema import TableSpec
 
 FORMAT = 1
 PART_BYTES = 20_000_000
 """a part is closed once it is larger; no shipped file may exceed 25 MB"""
 GROUP_BYTES = 4_000_000
 """a row group ends early once it is larger, so that large sounds don't overfill a part"""
-
-
-def _column(name: str, type_: pa.DataType, unit: str, help_: str) -> pa.Field:
-    return pa.field(name, type_, metadata={"unit": unit, "help": help_})
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """One kind of table."""
-
-    name: str
-    schema: pa.Schema
-    key: str | None
-    """the column by which rows are sorted and looked up"""
-    rows_a_group: int
-    compression: str | dict[str, str] = "zstd"
-    splits: tuple[str, ...] = ()
-    """columns stored as split byte streams, which zstd packs better"""
-
-
-_SPAN = pa.struct([pa.field("text", pa.string()), pa.field("start_s", pa.float32()), pa.field("end_s", pa.float32())])
-
-SAMPLES = TableSpec(
-    "samples",
-    pa.schema(
-        [
-            _column("id", pa.string(), "", "the sample's name within its corpus: letters, digits, '.', '_' and '-'"),
-            _column("audio", pa.binary(), "bytes", "the sound file as its source has it; null for text"),
-            _column("audio_type", pa.string(), "media type", "such as audio/mpeg"),
-            _column("tokens", pa.list_(pa.int32()), "token ids", "the context; null for sound"),
-            _column("duration_s", pa.float32(), "s", "length of the sound at 16 kHz"),
-            _column("transcript", pa.string(), "", "what is said; empty where nobody and nothing has told"),
-            _column("transcript_by", pa.string(), "", "source (given with the sound), model (its own transcript), or empty"),
-            _column("words", pa.list_(_SPAN), "s", "words with start and end; null where unknown"),
-            _column("phones", pa.list_(_SPAN), "s", "phones with start and end; null where unknown"),
-            _column("class_name", pa.string(), "", "the sound's class, such as ESC-50's; null where there is none"),
-            _column("speaker", pa.string(), "", "who speaks, where known"),
-            _column("origin", pa.string(), "", "file or record that the sample comes from"),
-            _column("licence", pa.string(), "", "licence of this sample"),
-            _column("mel", pa.binary(), "WebP, grey", "mel spectrogram for pictures: 64 mels up to 8 kHz (row 0 lowest) x 20 ms"),
-        ]
-    ),
-    key=None,
-    rows_a_group=64,
-    compression={"audio": "none", "mel": "none"},
-)
-
-UNITS = TableSpec(
-    "units",
-    pa.schema(
-        [
-            _column("unit", pa.int32(), "", "index, from 0"),
-            _column("density", pa.float64(), "share", "positions where the value is above 0"),
-            _column("nonzero", pa.float64(), "share", "positions where the value is not 0"),
-            _column("dead", pa.bool_(), "", "0 at every position of the corpus"),
-            _column("peak", pa.float32(), "value", "largest value"),
-            _column("low", pa.float32(), "value", "smallest value"),
-            _column("mean", pa.float64(), "value", "mean of the non-zero values"),
-            _column("quantiles", pa.list_(pa.float32()), "value", "of the non-zero values at .01 .1 .25 .5 .75 .9 .99, within 3.2 %"),
-            _column("edges", pa.list_(pa.float32()), "value", "ascending edges of the histogram's bins"),
-            _column("counts", pa.list_(pa.int64()), "positions", "non-zero values in each bin"),
-            _column("n_positions", pa.int64(), "positions", "frames or tokens counted; padding never is"),
-            _column("n_samples", pa.int32(), "samples", "samples with a non-zero value"),
-            _column("floor", pa.float32(), "value", "filters on the peak are exact at or above it; null: everywhere"),
-            _column("floor_abs", pa.float32(), "value", "the same for absolute values; null: everywhere"),
-            _column("label", pa.string(), "", "what the unit responds to; null while nothing has held up"),
-            _column("label_score", pa.float32(), "share", "held-out precision of the label"),
-            _column("neighbours", pa.list_(pa.int32()), "units", "nearest decoder directions of the same dictionary"),
-            _column("cosines", pa.list_(pa.float32()), "cosine", "of those neighbours, in order"),
-            _column("match_dictionary", pa.string(), "", "dictionary of the best-correlated unit over the same layer"),
-            _column("match_unit", pa.int32(), "", "that unit"),
-            _column("match_correlation", pa.float32(), "Pearson r", "over all positions of the corpus"),
-        ]
-    ),
-    key="unit",
-    rows_a_group=256,
-)
-
-EXAMPLES = TableSpec(
-    "examples",
-    pa.schema(
-        [
-            _column("unit", pa.int32(), "", "index, from 0"),
-            _column("group", pa.dictionary(pa.int8(), pa.string()), "", "top, bottom (signed units), or a true quantile: q00 q25 q50 q75 q90"),
-            _column("rank", pa.int16(), "", "from 0 within the group"),
-            _column("sample", pa.int32(), "row", "row of the sample in the corpus's samples table"),
-            _column("peak", pa.float32(), "value", "largest value in the sample (smallest in the group bottom)"),
-            _column("at", pa.int32(), "position", "position of the peak in the sample"),
-            _column("start", pa.int32(), "position", "position of the trace's first value"),
-            _column("trace", pa.binary(), "uint8", "values around the peak: low + byte / 255 * (high - low)"),
-            _column("low", pa.float32(), "value", "scale of the trace"),
-            _column("high", pa.float32(), "value", "scale of the trace"),
-        ]
-    ),
-    key="unit",
-    rows_a_group=1024,
-)
-
-PEAKS = TableSpec(
-    "peaks",
-    pa.schema(
-        [
-            _column("unit", pa.int32(), "", "index, from 0"),
-            _column("tail", pa.int8(), "", "1: the largest value in the sample, -1: the smallest"),
-            _column("sample", pa.int32(), "row", "row of the sample in the corpus's samples table"),
-            _column("peak", pa.float16(), "value", "that value, rounded to half precision"),
-            _column("at", pa.int32(), "position", "its position in the sample"),
-        ]
-    ),
-    key="unit",
-    rows_a_group=16_384,
-    splits=("sample", "peak", "at"),
-)
-
-SPECS = (SAMPLES, UNITS, EXAMPLES, PEAKS)
-QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 
 # -- writing -------------------------------------------------------------------------------------------------------------
@@ -156,7 +38,7 @@ class TableWriter:
 
     def __init__(self, folder: Path, spec: TableSpec):
         self._folder, self._spec = folder, spec
-        self._part, self._rows = 0, 0
+        self._part = 0
         self._writer: pq.ParquetWriter | None = None
         self._pending: list[pa.Table] = []
         self._n_pending = 0
@@ -182,22 +64,22 @@ class TableWriter:
 
     def _write_group(self, table: pa.Table) -> None:
         path = self._folder / f"{self._spec.name}-{self._part:03d}.parquet"
-        if self._writer is None:
-            compression = self._spec.compression
-            if isinstance(compression, dict):
-                compression = {n: compression.get(n, "zstd") for n in self._spec.schema.names}
-            plain = [n for n in self._spec.schema.names if n not in self._spec.splits and n in ("unit", "tail", "group")]
-            self._writer = pq.ParquetWriter(
-                path,
-                self._spec.schema,
-                compression=compression,
-                use_dictionary=plain,
-                use_byte_stream_split=list(self._spec.splits),
-                write_statistics=[self._spec.key] if self._spec.key else False,
-            )
-        self._writer.write_table(table, row_group_size=self._spec.rows_a_group)
+        writer = self._writer or self._new_part(path)
+        writer.write_table(table, row_group_size=self._spec.rows_a_group)
         if path.stat().st_size > PART_BYTES:
             self.close_part()
+
+    def _new_part(self, path: Path) -> pq.ParquetWriter:
+        names, packed = self._spec.schema.names, self._spec.compression
+        self._writer = pq.ParquetWriter(
+            path,
+            self._spec.schema,
+            compression={n: packed.get(n, "zstd") for n in names} if isinstance(packed, dict) else packed,
+            use_dictionary=[n for n in names if n in ("unit", "tail", "group")],
+            use_byte_stream_split=list(self._spec.splits),
+            write_statistics=[self._spec.key] if self._spec.key else False,
+        )
+        return self._writer
 
     def close_part(self) -> None:
         if self._writer is not None:
@@ -295,6 +177,14 @@ class Table:
     @property
     def n_rows(self) -> int:
         return self._starts[-1]
+
+    @property
+    def n_groups(self) -> int:
+        return len(self._groups)
+
+    def first_row(self, group: int) -> int:
+        """The place in the table of a row group's first row."""
+        return self._starts[group]
 
     def group(self, number: int, columns: list[str] | None = None) -> pa.Table:
         f, g = self._groups[number]

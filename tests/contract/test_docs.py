@@ -20,8 +20,8 @@ from earmark.links import Link
 from earmark.offline.corpora.sources import SOURCES
 from earmark.settings import SETTINGS, Settings
 from earmark.shelf.describe import markdown
+from earmark.shelf.schema import SPECS, TableSpec
 from earmark.shelf.store import Store
-from earmark.shelf.tables import SPECS, TableSpec
 from scripts import docs
 
 from .tree import ROOT, modules

@@ -14,7 +14,8 @@ from earmark.errors import BadInput, NotFound
 from earmark.offline.corpora.build import build_corpus
 from earmark.offline.corpora.sources import Broken, Options
 from earmark.offline.corpora.sources import amazon_queen as queen
-from earmark.shelf.tables import SAMPLES, Table, read_manifest
+from earmark.shelf.schema import SAMPLES
+from earmark.shelf.tables import Table, read_manifest
 
 
 def mp3(duration_s: float = 0.5, hz: float = 200.0) -> bytes:

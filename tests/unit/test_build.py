@@ -25,7 +25,7 @@ from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.shelf.tables import files_of
 from earmark.units import UnitId
-from tests.fixtures.toy import K, N_UNITS
+from tests.fixtures.toy import N_UNITS, K
 
 SLUGS = ("toy-sae", "toy-neurons", "toy-residual")
 
@@ -205,7 +205,9 @@ if __name__ == "__main__":
 """
     script = tmp_path / "run.py"
     script.write_text(code)
-    process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not list(copy.cache.glob("build/*/shard-*.npz")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)

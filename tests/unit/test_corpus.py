@@ -18,7 +18,8 @@ from earmark.offline.corpora import clips
 from earmark.offline.corpora.build import build_corpus, read_transcripts, set_transcripts
 from earmark.offline.corpora.parts import Parts
 from earmark.offline.corpora.sources import SOURCES, Broken, Entry, Options, folder, media_type_of, parquet, safe_id, source
-from earmark.shelf.tables import SAMPLES, Table, read_manifest
+from earmark.shelf.schema import SAMPLES
+from earmark.shelf.tables import Table, read_manifest
 from earmark.units import SAMPLE_RATE_HZ, Waveform
 
 

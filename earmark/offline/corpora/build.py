@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from ...errors import BadInput
 from ...inputs.audio import Limits, decode
-from ...shelf.tables import FORMAT, SAMPLES, TableWriter, files_of, new_folder, read_manifest, write_json
+from ...shelf.schema import SAMPLES
+from ...shelf.tables import FORMAT, TableWriter, files_of, new_folder, read_manifest, write_json
 from ...units import Waveform
 from .clips import LONGEST_S, SHORTEST_S, is_empty, is_noise, mel_picture, pieces, to_flac
 from .parts import Parts

@@ -6,9 +6,9 @@ from argparse import Namespace
 
 from ...runtime import Runtime
 from ...settings import Settings
+from ..workers import work_folder
 from .build import Report, build_corpus
 from .sources import Options, source
-from ..workers import work_folder
 
 
 def make_corpus(settings: Settings, slug: str, source_name: str, where: str | None, args: Namespace) -> Report:

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from ... import __version__
-from ...errors import BadInput
+from ...errors import BadInput, BadTable
 from ...runtime import Opened, Runtime
 from ...settings import Settings
+from ...shelf.catalog import licence_text, read_catalog
 from ...shelf.store import Corpus
 from ...shelf.tables import FORMAT, files_of, new_folder, read_manifest, write_json
 from ...units import SIGNED_KINDS
@@ -50,9 +51,7 @@ class Shard:
         }
         features = [o for o in opened if o.entry.kind == "sae"]
         others = [o for o in opened if o.entry.kind != "sae"]
-        self.correlators = {
-            (f.entry.slug, o.entry.slug): Correlator(f.dictionary.n_units, o.dictionary.n_units) for f in features for o in others
-        }
+        self.correlators = {(f.entry.slug, o.entry.slug): Correlator(f.dictionary.n_units, o.dictionary.n_units) for f in features for o in others}
         self.n_groups_done = 0
 
     def save(self) -> None:
@@ -60,7 +59,8 @@ class Shard:
         state = {f"{slug}/{name}": array for slug, a in self.accumulators.items() for name, array in a.state().items()}
         state |= {f"products/{f}/{o}": c.products for (f, o), c in self.correlators.items()}
         fresh = self._path.with_name(f".{self._path.stem}.{os.getpid()}.npz")
-        np.savez(fresh, n_groups_done=np.array(self.n_groups_done), **state)
+        state["n_groups_done"] = np.array(self.n_groups_done)
+        np.savez(fresh, allow_pickle=False, **state)
         os.replace(fresh, self._path)
 
     def load(self) -> None:
@@ -75,7 +75,15 @@ class Shard:
                 correlator.products = file[f"products/{f}/{o}"]
 
 
-def build(settings: Settings, slug: str, corpus_slug: str | None, n_workers: int, only: bool = False, limit: int | None = None, checkpoint_s: float = CHECKPOINT_S) -> tuple[str, ...]:
+def build(
+    settings: Settings,
+    slug: str,
+    corpus_slug: str | None,
+    n_workers: int,
+    only: bool = False,
+    limit: int | None = None,
+    checkpoint_s: float = CHECKPOINT_S,
+) -> tuple[str, ...]:
     """Build the tables of a dictionary and, unless `only`, of the other dictionaries over its layer. Returns the slugs that were built.
 
     Raises BadInput when no corpus is named or a worker stops; run again, it goes on where it was.
@@ -91,7 +99,7 @@ def build(settings: Settings, slug: str, corpus_slug: str | None, n_workers: int
     corpus = Corpus(settings.data / corpus_slug)
     plan = dataclasses.replace(_plan(settings, opened, corpus, corpus_slug, n_workers, limit), checkpoint_s=checkpoint_s)
     total = min(limit or len(corpus.ids), len(corpus.ids))
-    done = sum(_groups_done(plan, w) for w in range(plan.n_workers)) * 64
+    done = total * sum(_groups_done(plan, w) for w in range(plan.n_workers)) // corpus.table.n_groups
     workers.run(_work, (settings, plan), plan.n_workers, total, min(done, total), "Build")
     _finish(settings, plan, opened, corpus)
     shutil.rmtree(plan.folder)
@@ -132,7 +140,7 @@ def _work(share: workers.Share, settings: Settings, plan: Plan) -> None:
     shard.load()
     model = opened[0].entry.model
     saved_at = time.monotonic()
-    groups = list(range(workers.n_groups(corpus)))[share.worker :: share.n_workers]
+    groups = range(share.worker, corpus.table.n_groups, share.n_workers)
     for group in groups[shard.n_groups_done :]:
         for row, name, sound in workers.read_samples(corpus, group):
             if plan.limit is not None and row >= plan.limit:
@@ -182,13 +190,15 @@ def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: t
     target = settings.data / entry.slug
     try:
         before = read_manifest(target)
-    except Exception:
+    except BadTable:
         before = {}
     with new_folder(target) as folder:
         if target.exists():
             for path in target.iterdir():
                 if path.is_file() and path.suffix != ".parquet" and path.name != "manifest.json":
                     shutil.copy2(path, folder / path.name)
+        catalog = read_catalog(settings.data)
+        (folder / "LICENSE").write_text(licence_text(entry, catalog.model(entry.model), catalog.corpus(plan.corpus)), encoding="utf-8")
         write_tables(built, folder)
         manifest = {
             "format": FORMAT,

@@ -87,11 +87,12 @@ def _compare_example(row: dict, trace: np.ndarray) -> list[str]:
     stored = row["low"] + np.frombuffer(row["trace"], np.uint8) / 255.0 * (row["high"] - row["low"])
     true = trace[row["start"] : row["start"] + len(stored)]
     scale = max(row["high"] - row["low"], 1e-9)
+    where = f"unit {row['unit']}, {row['group']} {row['rank']}"
     if len(true) != len(stored):
-        return [f"unit {row['unit']}, {row['group']} {row['rank']}: the trace has {len(stored)} positions, the sample {len(true)} there"]
+        return [f"{where}: the trace has {len(stored)} positions, the sample {len(true)} there"]
     off = np.abs(stored - true) > scale * (0.5 / 255 + 0.01)
     if off.mean() > 0.02 or not _near(row["peak"], float(trace[row["at"]]), scale):
-        return [f"unit {row['unit']}, {row['group']} {row['rank']}: {off.mean():.0%} of its trace and its peak {row['peak']:.4g} differ from the model's {trace[row['at']]:.4g}"]
+        return [f"{where}: {off.mean():.0%} of its trace differ, or its peak {row['peak']:.4g} from the model's {trace[row['at']]:.4g}"]
     return []
 
 

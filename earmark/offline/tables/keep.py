@@ -59,7 +59,9 @@ class Best:
         self.highs = np.zeros((n_units, width), np.float32)
         self.traces = np.zeros((n_units, width, N_TRACE), np.uint8)
 
-    def offer(self, units: NDArray[np.int64], keys: NDArray[np.int64], row: int, peaks: NDArray[np.float32], at: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+    def offer(
+        self, units: NDArray[np.int64], keys: NDArray[np.int64], row: int, peaks: NDArray[np.float32], at: NDArray[np.int64], values: NDArray[np.float32]
+    ) -> None:
         """One sample's candidates, at most one a unit: units [m], keys [m], peaks [m], at [m], values [n_positions, m]."""
         better = np.flatnonzero(keys < self.worst[units])
         if not len(better):
@@ -74,7 +76,9 @@ class Best:
             self._keep_traces(chosen, slots, at[better], values, better)
         self.worst[chosen] = self.keys[chosen].max(axis=1)
 
-    def _keep_traces(self, units: NDArray[np.int64], slots: NDArray[np.int64], at: NDArray[np.int64], values: NDArray[np.float32], columns: NDArray[np.int64]) -> None:
+    def _keep_traces(
+        self, units: NDArray[np.int64], slots: NDArray[np.int64], at: NDArray[np.int64], values: NDArray[np.float32], columns: NDArray[np.int64]
+    ) -> None:
         n = len(values)
         length = min(n, N_TRACE)
         starts = np.clip(at - N_TRACE // 2, 0, n - length)

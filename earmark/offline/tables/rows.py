@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from ...runtime import Opened
+from ...shelf.schema import EXAMPLES, PEAKS, QUANTILES, UNITS
 from ...shelf.store import Corpus
-from ...shelf.tables import EXAMPLES, PEAKS, QUANTILES, UNITS, TableWriter
+from ...shelf.tables import TableWriter
 from .accumulate import N_BINS, PEAK_ROW, Accumulator, bin_edges
 from .keep import Best, Kept
 

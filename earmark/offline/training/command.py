@@ -12,9 +12,9 @@ from ...errors import BadInput
 from ...settings import Settings
 from ...shelf.catalog import DictionaryEntry, dictionary_revision, read_catalog
 from ...shelf.tables import FORMAT, files_of, new_folder, sha256_of, write_json
+from ..workers import default_workers
 from .harvest import Harvest, harvest
 from .train import TrainSettings, train
-from ..workers import default_workers
 
 
 def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpus: str | None, n_workers: int | None) -> str:
@@ -54,7 +54,8 @@ def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpu
             "files": files_of(folder),
         }
         write_json(folder / "manifest.json", manifest)
-    return f"{slug}: on held-out samples L0 {figures['l0']:.1f}, FVU {figures['fvu']:.4f}, dead {figures['dead']:.2%} of {shipped.n_units} ({figures['n_positions']} positions)."
+    told = f"L0 {figures['l0']:.1f}, FVU {figures['fvu']:.4f}, dead {figures['dead']:.2%} of {shipped.n_units}"
+    return f"{slug}: on held-out samples {told} ({figures['n_positions']} positions)."
 
 
 def _figures(sae: saelens.SparseAutoencoder, stored: Harvest, chosen: TrainSettings) -> dict[str, float | int]:

@@ -53,7 +53,7 @@ def harvest(settings: Settings, model: str, site: str, layer: int, corpus_slug: 
     hook = runtime.model(model).hook(site, layer)
     corpus = Corpus(settings.data / corpus_slug)
     folder = harvest_folder(settings, model, model_revision(entry), hook, corpus)
-    n_groups = workers.n_groups(corpus)
+    n_groups = corpus.table.n_groups
     missing = [g for g in range(n_groups) if not _file(folder, g).exists()]
     if missing:
         done = len(corpus.ids) * (n_groups - len(missing)) // n_groups

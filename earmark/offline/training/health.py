@@ -14,8 +14,8 @@ from ...measure.quality import QualityMeter
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
-from .train import TrainSettings, is_held_out
 from ..workers import CORPUS_LIMITS
+from .train import TrainSettings, is_held_out
 
 
 def recompute(settings: Settings, slug: str) -> dict[str, Any]:

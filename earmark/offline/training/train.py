@@ -28,8 +28,8 @@ from ...dictionaries.base import SparseAutoencoder
 from ...errors import BadInput
 from ...measure.losses import normalised_mse
 from ...measure.quality import Quality, QualityMeter
-from .harvest import Harvest
 from ..workers import work_folder
+from .harvest import Harvest
 
 CHECKPOINT_S = 60.0
 LOG_STEPS = 50
@@ -87,6 +87,8 @@ class TopKTrainer(torch.nn.Module):
         """x [n, d]: training activations, from which the mean, the scale and the decoder's rows are taken."""
         super().__init__()
         self.k = settings.k
+        self.mean: Tensor
+        self.scale: Tensor
         mean = x.mean(dim=0, dtype=torch.float64).float()
         centred_square = (x.pow(2).sum(dtype=torch.float64) / len(x) - mean.double().pow(2).sum()).item()
         self.register_buffer("mean", mean)

@@ -1,0 +1,126 @@
+"""The tables' columns, declared once as pyarrow schemas: unit and meaning stand in each field's metadata.
+
+precomputed/README.md is made from them (`describe`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+def _column(name: str, type_: pa.DataType, unit: str, help_: str) -> pa.Field:
+    return pa.field(name, type_, metadata={"unit": unit, "help": help_})
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One kind of table."""
+
+    name: str
+    schema: pa.Schema
+    key: str | None
+    """the column by which rows are sorted and looked up"""
+    rows_a_group: int
+    compression: str | dict[str, str] = "zstd"
+    splits: tuple[str, ...] = ()
+    """columns stored as split byte streams, which zstd packs better"""
+
+
+_SPAN = pa.struct([pa.field("text", pa.string()), pa.field("start_s", pa.float32()), pa.field("end_s", pa.float32())])
+
+SAMPLES = TableSpec(
+    "samples",
+    pa.schema(
+        [
+            _column("id", pa.string(), "", "the sample's name within its corpus: letters, digits, '.', '_' and '-'"),
+            _column("audio", pa.binary(), "bytes", "the sound file as its source has it; null for text"),
+            _column("audio_type", pa.string(), "media type", "such as audio/mpeg"),
+            _column("tokens", pa.list_(pa.int32()), "token ids", "the context; null for sound"),
+            _column("duration_s", pa.float32(), "s", "length of the sound at 16 kHz"),
+            _column("transcript", pa.string(), "", "what is said; empty where nobody and nothing has told"),
+            _column("transcript_by", pa.string(), "", "source (given with the sound), model (its own transcript), or empty"),
+            _column("words", pa.list_(_SPAN), "s", "words with start and end; null where unknown"),
+            _column("phones", pa.list_(_SPAN), "s", "phones with start and end; null where unknown"),
+            _column("class_name", pa.string(), "", "the sound's class, such as ESC-50's; null where there is none"),
+            _column("speaker", pa.string(), "", "who speaks, where known"),
+            _column("origin", pa.string(), "", "file or record that the sample comes from"),
+            _column("licence", pa.string(), "", "licence of this sample"),
+            _column("mel", pa.binary(), "WebP, grey", "mel spectrogram for pictures: 64 mels up to 8 kHz (row 0 lowest) x 20 ms"),
+        ]
+    ),
+    key=None,
+    rows_a_group=64,
+    compression={"audio": "none", "mel": "none"},
+)
+
+UNITS = TableSpec(
+    "units",
+    pa.schema(
+        [
+            _column("unit", pa.int32(), "", "index, from 0"),
+            _column("density", pa.float64(), "share", "positions where the value is above 0"),
+            _column("nonzero", pa.float64(), "share", "positions where the value is not 0"),
+            _column("dead", pa.bool_(), "", "0 at every position of the corpus"),
+            _column("peak", pa.float32(), "value", "largest value"),
+            _column("low", pa.float32(), "value", "smallest value"),
+            _column("mean", pa.float64(), "value", "mean of the non-zero values"),
+            _column("quantiles", pa.list_(pa.float32()), "value", "of the non-zero values at .01 .1 .25 .5 .75 .9 .99, within 3.2 %"),
+            _column("edges", pa.list_(pa.float32()), "value", "ascending edges of the histogram's bins"),
+            _column("counts", pa.list_(pa.int64()), "positions", "non-zero values in each bin"),
+            _column("n_positions", pa.int64(), "positions", "frames or tokens counted; padding never is"),
+            _column("n_samples", pa.int32(), "samples", "samples with a non-zero value"),
+            _column("floor", pa.float32(), "value", "filters on the peak are exact at or above it; null: everywhere"),
+            _column("floor_abs", pa.float32(), "value", "the same for absolute values; null: everywhere"),
+            _column("label", pa.string(), "", "what the unit responds to; null while nothing has held up"),
+            _column("label_score", pa.float32(), "share", "held-out precision of the label"),
+            _column("neighbours", pa.list_(pa.int32()), "units", "nearest decoder directions of the same dictionary"),
+            _column("cosines", pa.list_(pa.float32()), "cosine", "of those neighbours, in order"),
+            _column("match_dictionary", pa.string(), "", "dictionary of the best-correlated unit over the same layer"),
+            _column("match_unit", pa.int32(), "", "that unit"),
+            _column("match_correlation", pa.float32(), "Pearson r", "over all positions of the corpus"),
+        ]
+    ),
+    key="unit",
+    rows_a_group=256,
+)
+
+EXAMPLES = TableSpec(
+    "examples",
+    pa.schema(
+        [
+            _column("unit", pa.int32(), "", "index, from 0"),
+            _column("group", pa.dictionary(pa.int8(), pa.string()), "", "top, bottom (signed units), or a true quantile: q00 q25 q50 q75 q90"),
+            _column("rank", pa.int16(), "", "from 0 within the group"),
+            _column("sample", pa.int32(), "row", "row of the sample in the corpus's samples table"),
+            _column("peak", pa.float32(), "value", "largest value in the sample (smallest in the group bottom)"),
+            _column("at", pa.int32(), "position", "position of the peak in the sample"),
+            _column("start", pa.int32(), "position", "position of the trace's first value"),
+            _column("trace", pa.binary(), "uint8", "values around the peak: low + byte / 255 * (high - low)"),
+            _column("low", pa.float32(), "value", "scale of the trace"),
+            _column("high", pa.float32(), "value", "scale of the trace"),
+        ]
+    ),
+    key="unit",
+    rows_a_group=1024,
+)
+
+PEAKS = TableSpec(
+    "peaks",
+    pa.schema(
+        [
+            _column("unit", pa.int32(), "", "index, from 0"),
+            _column("tail", pa.int8(), "", "1: the largest value in the sample, -1: the smallest"),
+            _column("sample", pa.int32(), "row", "row of the sample in the corpus's samples table"),
+            _column("peak", pa.float16(), "value", "that value, rounded to half precision"),
+            _column("at", pa.int32(), "position", "its position in the sample"),
+        ]
+    ),
+    key="unit",
+    rows_a_group=16_384,
+    splits=("sample", "peak", "at"),
+)
+
+SPECS = (SAMPLES, UNITS, EXAMPLES, PEAKS)
+QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
