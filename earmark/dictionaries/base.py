@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ..errors import BadInput
@@ -49,6 +50,13 @@ class Codes:
         block = np.zeros((len(self.values), len(units)), np.float32)
         block[np.nonzero(self.values)[0], place] = self.values[self.values != 0]
         return units, block
+
+    def sparse(self) -> csr_matrix:
+        """[n_positions, n_units], compressed by rows."""
+        if self.indices is None:
+            return csr_matrix(self.values)
+        starts = np.arange(0, self.values.size + 1, self.values.shape[1])
+        return csr_matrix((self.values.ravel(), self.indices.ravel(), starts), shape=(len(self.values), self.n_units))
 
     def trace(self, unit: int) -> NDArray[np.float32]:
         """[n_positions]: one unit over the sample."""

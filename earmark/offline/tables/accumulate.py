@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from ...dictionaries.base import Codes
 from .keep import Best, ascending_key, descending_key
@@ -27,6 +28,7 @@ N_BINS = SUB_BINS * N_OCTAVES
 """bins of non-zero magnitudes from 2^-16 to 2^16, 16 to the octave: a bin's middle is within 3.2 % of what falls into it"""
 _KEY_BUFFER = 1 << 22
 _SPILL_ROWS = 1 << 20
+_CORRELATOR_POSITIONS = 2048
 PEAK_ROW = np.dtype([("unit", "<i4"), ("sample", "<i4"), ("peak", "<f2"), ("at", "<i4")])
 
 
@@ -169,15 +171,35 @@ def spill_file(stem: Path, number: int) -> Path:
 
 
 class Correlator:
-    """Sums of products of an SAE's features with another dictionary's units over the same positions."""
+    """Sums of products of an SAE's features with another dictionary's units over the same positions.
+
+    Positions wait until a batch is full: a sparse product then costs what the active features cost, and the sums are touched once.
+    """
 
     def __init__(self, n_features: int, n_others: int):
-        self.products = np.zeros((n_features, n_others))
+        self._products = np.zeros((n_features, n_others))
+        self._waiting: list[tuple[Codes, NDArray[np.float32]]] = []
 
     def add(self, features: Codes, others: Codes) -> None:
-        units, values = features.active()
-        if len(units):
-            self.products[units] += values.T @ others.dense()
+        self._waiting.append((features, others.dense()))
+        if sum(len(values) for _, values in self._waiting) >= _CORRELATOR_POSITIONS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            features = sparse.vstack([f.sparse() for f, _ in self._waiting], format="csr")
+            self._products += features.T @ np.concatenate([values for _, values in self._waiting])
+            self._waiting = []
+
+    @property
+    def products(self) -> NDArray[np.float64]:
+        """[n_features, n_others], over every position so far."""
+        self._flush()
+        return self._products
+
+    @products.setter
+    def products(self, products: NDArray[np.float64]) -> None:
+        self._products, self._waiting = products, []
 
     def correlations(self, features: Accumulator, others: Accumulator) -> NDArray[np.float32]:
         """Pearson r [n_features, n_others]; 0 where a unit never varies."""

@@ -172,7 +172,7 @@ def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Co
             accumulator.merge(other)
             spills[slug] += [spill_file(plan.folder / f"{slug}-{worker}", n) for n in range(other.n_spilled)]
         for key, correlator in whole.correlators.items():
-            correlator.products += shard.correlators[key].products
+            correlator.products = correlator.products + shard.correlators[key].products
     grid = Runtime(settings).model(opened[0].entry.model).grid
     for o in opened:
         correlations = {}
