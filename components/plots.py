@@ -51,8 +51,8 @@ def _curves(densities: dict[str, np.ndarray]) -> go.Figure:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": INK, "size": 12},
-        legend={"orientation": "h", "y": 1.12},
-        xaxis={**axis, "type": "log", "tickformat": ".3~%", "title": "density: share of frames where the value is above 0", "dtick": 1},
+        legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"},
+        xaxis={**axis, "type": "log", "tickformat": ".3~%", "title": "density", "dtick": 1},
         yaxis={**axis, "tickformat": ".0%", "title": "share of units"},
     )
     if not densities:
