@@ -44,6 +44,7 @@ def build(path: Path, n_clips: int) -> None:
     from earmark.offline.tables.accumulate import spill_file
     from earmark.offline.tables.build import Plan, Shard
     from earmark.offline.tables.rows import Built, write_tables
+    from earmark.units import Kind
 
     from .material import Material, replayed
 
@@ -59,6 +60,7 @@ def build(path: Path, n_clips: int) -> None:
             for (feature, other), correlator in shard.correlators.items():
                 correlator.add(codes[feature], codes[other])
         shard.save()
+        kinds: dict[str, Kind] = {o.entry.slug: o.entry.kind for o in material.opened}
         for o in (o for o in material.opened if o.entry.kind == "sae"):
             accumulator = shard.accumulators[o.entry.slug]
             spills = [spill_file(folder / f"{o.entry.slug}-0", n) for n in range(accumulator.n_spilled)]
@@ -67,7 +69,7 @@ def build(path: Path, n_clips: int) -> None:
             }
             target = folder / "tables" / o.entry.slug
             target.mkdir(parents=True)
-            write_tables(Built(o, accumulator, spills, correlations, material.corpus), target)
+            write_tables(Built(o, accumulator, spills, correlations, kinds, material.corpus), target)
 
 
 if __name__ == "__main__":

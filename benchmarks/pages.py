@@ -66,17 +66,17 @@ def running(arguments: tuple[str, ...]) -> Iterator[Running]:
                 process.wait()
 
 
-def status(port: int, path: str, method: str = "GET") -> int:
+def status(port: int, path: str) -> int:
     """The status of an answer, read to its end; 0 when nothing answers."""
     try:
-        return _answer(port, path, method)[0]
+        return _answer(port, path)[0]
     except OSError:
         return 0
 
 
 def asked(page: Running, path: str) -> Any:
     """The JSON that a path answers."""
-    code, body = _answer(page.port, path, "GET")
+    code, body = _answer(page.port, path)
     assert code == 200, f"{path} answered {code}"
     return json.loads(body)
 
@@ -89,10 +89,10 @@ def alive_units(page: Running, n: int) -> list[tuple[str, int]]:
     return [(slugs[0], unit) for unit in units[:: max(len(units) // n, 1)][:n]]
 
 
-def _answer(port: int, path: str, method: str) -> tuple[int, bytes]:
+def _answer(port: int, path: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request(method, path)
+        connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app import create_app, launch_options
@@ -22,6 +22,7 @@ class Busy:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self.n_analyses = 0
 
     def start(self) -> None:
         from earmark.live.analysis import analyse
@@ -31,10 +32,12 @@ class Busy:
         material = Material()
         store, sound = Store(material.settings), material.clip_of(BUSY_CLIP_S)
         self._stop.clear()
+        self.n_analyses = 0
 
         def work() -> None:
             while not self._stop.is_set():
                 analyse(material.runtime, store, material.default.slug, sound, transcribe=False)
+                self.n_analyses += 1
 
         self._thread = threading.Thread(target=work, daemon=True)
         self._thread.start()
@@ -53,13 +56,13 @@ def main() -> None:
 
     def switch(request: Request) -> Response:
         busy.start() if request.path_params["state"] == "on" else busy.stop()
-        return Response(CONSTANT, media_type="application/json")
+        return JSONResponse({"analyses": busy.n_analyses})
 
     store = Store(Settings.from_env())
     options = launch_options(store)
     options["app_kwargs"]["routes"] = [
         Route("/bench/constant", constant),
-        Route("/bench/busy/{state}", switch, methods=["POST"]),
+        Route("/bench/busy/{state}", switch),
         *options["app_kwargs"]["routes"],
     ]
     create_app(store.settings, store).launch(**options)

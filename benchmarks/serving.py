@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from .figures import Figure, interleaved, median_ratio, report, tell
-from .pages import SERVER, alive_units, running, status
+from .pages import SERVER, alive_units, asked, running, status
 
-N_CLIENTS, N_UNITS, PHASE_S, ROUNDS = 8, 50, 1.5, 3
+N_CLIENTS, N_UNITS, PHASE_S, ROUNDS = 8, 50, 1.5, 5
 """at most 8 requests at once, to this machine only, for some seconds"""
 CONSTANT = "/bench/constant"
 
@@ -32,11 +32,14 @@ def measure() -> Iterator[Figure]:
         ours, reference = interleaved([unit, constant], ROUNDS)
         tell(f"idle: /api/unit {statistics.median(ours):.0f} requests/s, constant route {statistics.median(reference):.0f}")
         yield Figure("api_unit_over_constant_route", median_ratio(ours, reference), least=0.5)
-        assert status(page.port, "/bench/busy/on", "POST") == 200
+        asked(page, "/bench/busy/on")
         time.sleep(1)
         busy, busy_reference = interleaved([unit, constant], ROUNDS)
-        assert status(page.port, "/bench/busy/off", "POST") == 200
-        tell(f"busy: /api/unit {statistics.median(busy):.0f} requests/s, constant route {statistics.median(busy_reference):.0f}")
+        n_analyses = asked(page, "/bench/busy/off")["analyses"]
+        assert n_analyses > 0, "the model was not busy"
+        tell(
+            f"busy: /api/unit {statistics.median(busy):.0f} requests/s, constant route {statistics.median(busy_reference):.0f}; {n_analyses} analyses meanwhile"
+        )
         yield Figure("api_unit_while_busy_over_constant_route_while_busy", median_ratio(busy, busy_reference), least=0.25)
         yield Figure("api_unit_while_busy_over_constant_route_idle", statistics.median(busy) / statistics.median(reference), least=0.25)
 

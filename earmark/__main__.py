@@ -116,7 +116,7 @@ def _train(args: Args, settings: Settings) -> None:
 
     names = [f.name for f in dataclasses.fields(TrainSettings)]
     chosen = TrainSettings(**{n: getattr(args, n) for n in names if getattr(args, n, None) is not None})
-    print(train_dictionary(settings, args.dictionary, chosen, args.corpus, args.workers))
+    print(train_dictionary(settings, args.dictionary, chosen, args.corpus, _workers(args)))
 
 
 def _build(args: Args, settings: Settings) -> None:
@@ -143,7 +143,7 @@ def _workers(args: Args) -> int:
 
     if args.workers is not None and args.workers < 1:
         raise BadInput(f"--workers is {args.workers}; at least 1 is needed.")
-    return args.workers or default_workers()
+    return default_workers() if args.workers is None else args.workers
 
 
 # -- words ---------------------------------------------------------------------------------------------------------------
@@ -151,6 +151,12 @@ def _workers(args: Args) -> int:
 
 def _print(args: Args, value: Any, lines: Callable[[], list[str]]) -> None:
     print(json.dumps(value, ensure_ascii=False, allow_nan=False) if args.json else "\n".join(lines()))
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:20]) < 2**32):
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is no whole number from 0 to {2**32 - 1}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -221,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         ("n-activations", int, "positions seen in training, repetitions counted"),
         ("batch", int, "positions in a step"),
         ("lr", float, "learning rate"),
-        ("seed", int, "of the random numbers"),
+        ("seed", _seed, "of the random numbers"),
     ):
         train.add_argument(f"--{flag}", type=type_, help=help_)
 
@@ -233,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check", _check, "recompute a random part of the tables from the model")
     check.add_argument("dictionary")
-    check.add_argument("--seed", type=int, default=0, help="another part is chosen with another seed")
+    check.add_argument("--seed", type=_seed, default=0, help="another part is chosen with another seed")
     return parser
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .dictionaries import FORMATS
+from .dictionaries import FORMATS, WEIGHTS
 from .dictionaries.base import Dictionary, Identity
 from .errors import unknown
 from .models import FAMILIES
@@ -75,8 +75,8 @@ class Runtime:
             raise unknown("checkpoint format", str(entry.format), FORMATS)
         folder = self.settings.data / str(entry.folder)
         dictionary = FORMATS[entry.format](folder)
-        weights = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".pt", ".npz"})
-        return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), sha256_of(weights[0])))
+        weights = sha256_of(folder / WEIGHTS[entry.format])
+        return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), weights))
 
     def capture(self, model: str, sample: Waveform, opened: Sequence[Opened]) -> dict[Hook, Activations]:
         """One pass of the model for several dictionaries."""

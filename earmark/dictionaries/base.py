@@ -107,11 +107,13 @@ class SparseAutoencoder(Dictionary):
         With rescale_by_decoder_norm, units are chosen by pre * |W_dec| and f is divided by the norm before it is decoded.
         Raises BadInput when the shapes do not fit.
         """
+        if W_enc.ndim != 2:
+            raise BadInput(f"W_enc has shape {tuple(W_enc.shape)}; it must be a matrix [width, units].")
         d, n = W_enc.shape
         for name, tensor, shape in (("W_dec", W_dec, (n, d)), ("b_enc", b_enc, (n,)), ("b_dec", b_dec, (d,))):
             if tuple(tensor.shape) != shape:
                 raise BadInput(f"{name} has shape {tuple(tensor.shape)}; with W_enc {(d, n)} it must have {shape}.")
-        if activation == "topk" and not (k and 1 <= k <= n):
+        if activation == "topk" and not (isinstance(k, int) and 1 <= k <= n):
             raise BadInput(f"A TopK autoencoder needs k from 1 to {n}; it says {k}.")
         if activation == "jumprelu" and threshold is None:
             raise BadInput("A JumpReLU autoencoder needs a threshold; the file has none.")

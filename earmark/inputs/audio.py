@@ -83,6 +83,8 @@ def from_array(rate_hz: int, samples: np.ndarray, limits: Limits = Limits()) -> 
 
 
 def _finish(rate_hz: int, samples: np.ndarray, limits: Limits, notices: list[str]) -> Sound:
+    if len(samples) and not np.isfinite(samples).any():
+        raise BadInput("None of the sound's samples is a finite number. Save it again, as wav for example.")
     if not np.isfinite(samples).all():
         notices.append(f"{int((~np.isfinite(samples)).sum())} samples were not finite numbers and were taken as silence.")
         samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)

@@ -34,9 +34,20 @@ def read_activations(path: Path) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"'{path.name}' cannot be read as a .npy file of numbers ({type(error).__name__}).") from None
+    if not isinstance(array, np.ndarray):
+        raise BadInput(f"'{path.name}' is an archive of arrays; one .npy array is needed.")
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
         raise BadInput(f"'{path.name}' holds {array.dtype} {array.shape}; numbers of shape [n_positions, width] are needed.")
     return array
+
+
+def _chunk(sae: SparseAutoencoder, values: np.ndarray, name: str, decode: bool) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        x = torch.from_numpy(np.array(values, dtype=np.float32))
+    if not torch.isfinite(x).all():
+        raise BadInput(f"'{name}' holds {int((~torch.isfinite(x)).sum())} values that are no finite float32 numbers; an autoencoder reads finite ones only.")
+    f = sae.encode(x).dense()
+    return sae.decode(torch.from_numpy(f)).numpy() if decode else f
 
 
 def encode_file(checkpoint: Path, source: Path, target: Path, decode: bool) -> str:
@@ -44,12 +55,18 @@ def encode_file(checkpoint: Path, source: Path, target: Path, decode: bool) -> s
     sae, x = open_checkpoint(checkpoint), read_activations(source)
     if x.shape[1] != sae.width:
         raise BadInput(f"'{source.name}' is {x.shape[1]} wide, the checkpoint reads {sae.width}.")
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise BadInput(f"'{target}' cannot be written: it must be a file's name in a folder that is there.")
     fresh = target.with_name(f".{target.name}.{os.getpid()}.npy")
-    out = np.lib.format.open_memmap(fresh, "w+", np.float32, (len(x), sae.width if decode else sae.n_units))
-    for start in range(0, len(x), CHUNK):
-        f = sae.encode(torch.from_numpy(np.array(x[start : start + CHUNK], dtype=np.float32))).dense()
-        out[start : start + CHUNK] = sae.decode(torch.from_numpy(f)).numpy() if decode else f
-    out.flush()
-    del out
-    os.replace(fresh, target)
+    try:
+        out = np.lib.format.open_memmap(fresh, "w+", np.float32, (len(x), sae.width if decode else sae.n_units))
+        for start in range(0, len(x), CHUNK):
+            out[start : start + CHUNK] = _chunk(sae, x[start : start + CHUNK], source.name, decode)
+        out.flush()
+        del out
+        os.replace(fresh, target)
+    except OSError as error:
+        raise BadInput(f"'{target.name}' cannot be written: {error.strerror or type(error).__name__}.") from None
+    finally:
+        fresh.unlink(missing_ok=True)
     return f"Wrote {'the reconstruction' if decode else 'the features'} of {len(x)} positions to {target.name}."

@@ -9,11 +9,15 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import queue
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import BadInput, EarmarkError
@@ -82,12 +86,34 @@ def run(job: Callable[..., None], args: tuple[Any, ...], n_workers: int, total: 
 def _work(job: Callable[..., None], worker: int, n_workers: int, reports: Any, args: tuple[Any, ...]) -> None:
     import torch
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(1)
     try:
         job(Share(worker, n_workers, lambda n: reports.put((worker, n, None))), *args)
         reports.put((worker, -1, None))
     except EarmarkError as error:
         reports.put((worker, 0, str(error)))
+
+
+def _end_with(parent: int) -> None:
+    """A worker whose parent was killed ends too, and leaves what the next run goes on with."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+@contextmanager
+def alone(cache: Path, name: str) -> Iterator[None]:
+    """One run at a time at one piece of work. Raises BadInput when another is at it."""
+    lock = FileLock(work_folder(cache, "locks") / f"{name}.lock")
+    try:
+        lock.acquire(timeout=3)
+    except Timeout:
+        raise BadInput("Another run is at the same work. Wait for it, or end it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def work_folder(cache: Path, *parts: str) -> Path:

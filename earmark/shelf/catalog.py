@@ -136,9 +136,9 @@ def read_catalog(folder: Path) -> Catalog:
         raise BadInput(f"There is no catalog.toml in '{folder}'. Set EARMARK_DATA to a folder that has one.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"catalog.toml cannot be read: {error}.") from None
-    models = {s: _entry(ModelEntry, "models", s, _nested(v)) for s, v in raw.get("models", {}).items()}
-    corpora = {s: _entry(CorpusEntry, "corpora", s, v) for s, v in raw.get("corpora", {}).items()}
-    dictionaries = {s: _entry(DictionaryEntry, "dictionaries", s, v) for s, v in raw.get("dictionaries", {}).items()}
+    models = {s: _entry(ModelEntry, "models", s, _nested(s, v)) for s, v in _section(raw, "models").items()}
+    corpora = {s: _entry(CorpusEntry, "corpora", s, v) for s, v in _section(raw, "corpora").items()}
+    dictionaries = {s: _entry(DictionaryEntry, "dictionaries", s, v) for s, v in _section(raw, "dictionaries").items()}
     for d in dictionaries.values():
         if d.kind not in KINDS:
             raise BadInput(f"catalog.toml: dictionaries.{d.slug} has kind '{d.kind}'; valid: {', '.join(KINDS)}.")
@@ -149,11 +149,21 @@ def read_catalog(folder: Path) -> Catalog:
     return Catalog(folder, raw.get("default", next(iter(dictionaries), "")), models, corpora, dictionaries)
 
 
-def _nested(value: dict[str, Any]) -> dict[str, Any]:
+def _section(raw: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    section = raw.get(name, {})
+    if not isinstance(section, dict) or not all(isinstance(v, dict) for v in section.values()):
+        raise BadInput(f"catalog.toml: {name} must be tables such as [{name}.my-slug].")
+    return section
+
+
+def _nested(slug: str, value: dict[str, Any]) -> dict[str, Any]:
     value = dict(value)
-    if "hub" in value:
-        value["hub"] = HubFiles(**{**value["hub"], "files": tuple(value["hub"].get("files", ()))})
-    value["packages"] = tuple(PackageFile(**p) for p in value.get("packages", ()))
+    try:
+        if "hub" in value:
+            value["hub"] = HubFiles(**{**value["hub"], "files": tuple(value["hub"].get("files", ()))})
+        value["packages"] = tuple(PackageFile(**p) for p in value.get("packages", ()))
+    except (TypeError, AttributeError, ValueError):
+        raise BadInput(f"catalog.toml: models.{slug} needs hub = {{ repo, files }} and packages with role, package, file and sha256.") from None
     return value
 
 

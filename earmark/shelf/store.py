@@ -144,7 +144,7 @@ class Store:
         return {
             "l0": quality.get("l0"),
             "fvu": quality.get("fvu"),
-            "dead": tables.get("dead", quality.get("dead")),
+            "dead": tables.get("dead"),
             "n_positions": quality.get("n_positions", tables.get("n_positions")),
             "density": quality.get("density"),
             "dead_held_out": quality.get("dead"),

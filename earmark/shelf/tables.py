@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -97,6 +98,7 @@ class TableWriter:
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its place when the block ends well, and vanishes when it does not."""
+    _recover(target)
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -109,6 +111,14 @@ def new_folder(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _recover(target: Path) -> None:
+    """Put back a folder whose replacement was killed between its two renames (the process that began it stands in the name)."""
+    if not target.exists() and target.parent.is_dir():
+        for old in sorted(target.parent.glob(f".{glob.escape(target.name)}.*.old"))[:1]:
+            if not Path(f"/proc/{old.name.split('.')[-2]}").exists():
+                os.rename(old, target)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -132,8 +142,13 @@ def files_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, dict
 # -- reading -------------------------------------------------------------------------------------------------------------
 
 
+_NEEDED = {"dictionary": ("files", "revision", "n_units"), "corpus": ("files", "slug", "revision")}
+_TABLES_NEED = ("corpus", "corpus_revision", "hop_s", "offset_s", "n_samples", "n_positions")
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """A folder's manifest. Raises BadTable when it is missing, broken, or of another format."""
+    _recover(folder)
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -144,6 +159,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         raise BadTable(f"The tables of '{folder.name}' have format {found}, this Earmark reads {FORMAT}. Build them again.")
+    lacking = [key for key in _NEEDED.get(str(manifest.get("what")), ("what",)) if key not in manifest]
+    lacking += [f"tables.{key}" for key in _TABLES_NEED if "tables" in manifest and key not in (manifest["tables"] or {})]
+    if lacking or not isinstance(manifest["files"], dict):
+        raise BadTable(f"The manifest of '{folder.name}' lacks {', '.join(lacking) or 'its files'}. Build its tables again.")
     return manifest
 
 

@@ -76,7 +76,8 @@ def bytes_response(request: Request, body: bytes, media_type: str, name: str | N
     headers = {"ETag": etag, "Cache-Control": f"public, max-age={max_age_s}", "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
     if name:
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    if etag in (t.strip().removeprefix("W/") for t in request.headers.get("if-none-match", "").split(",")):
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or etag in (t.strip().removeprefix("W/") for t in known.split(",")):
         return Response(status_code=304, headers=headers)
     span = _range(request.headers.get("range", ""), len(body))
     if span is None or request.headers.get("if-range", etag) != etag:
@@ -92,7 +93,7 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     """[start, end) of a single byte range; None for none, several, or nonsense (which is then ignored, as HTTP asks)."""
     first, dash, last = header.removeprefix("bytes=").partition("-")
     first, last = first.strip(), last.strip()
-    plain = all(part == "" or (part.isascii() and part.isdigit()) for part in (first, last))
+    plain = all(part == "" or (part.isascii() and part.isdigit() and len(part) <= 18) for part in (first, last))
     if not header.startswith("bytes=") or not dash or not plain or first + last == "":
         return None
     if first == "":

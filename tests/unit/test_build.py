@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from earmark.errors import BadTable
+from earmark.errors import BadInput, BadTable
 from earmark.inputs.audio import decode
 from earmark.offline.tables.accumulate import sample_hash
 from earmark.offline.tables.build import build
@@ -25,7 +26,7 @@ from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.shelf.tables import files_of
 from earmark.units import UnitId
-from tests.fixtures.toy import N_UNITS, K
+from tests.fixtures.toy import N_UNITS, K, make_house
 
 SLUGS = ("toy-sae", "toy-neurons", "toy-residual")
 
@@ -189,6 +190,13 @@ def test_a_table_that_does_not_fit_its_manifest_is_refused_and_the_rest_works(ho
     assert store.card(UnitId("toy-neurons", 0)).stats.n_positions > 0
 
 
+def running(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_killed_build_goes_on_and_ends_with_the_same_tables(house: Settings, tmp_path: Path) -> None:
     copy = Settings(data=tmp_path / "data", cache=tmp_path / "cache", offline=True, max_upload_mb=25, max_audio_s=60, max_source_s=1200)
     shutil.copytree(house.data, copy.data)
@@ -211,11 +219,50 @@ if __name__ == "__main__":
     deadline = time.monotonic() + 120
     while not list(copy.cache.glob("build/*/shard-*.npz")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    process.send_signal(signal.SIGKILL)
     process.wait()
+    while any(running(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert workers and not any(running(worker) for worker in workers), "workers outlive the build that was killed"
     assert list(copy.cache.glob("build/*/shard-*.npz")), "the build ended or hung before its first checkpoint"
+    next(copy.cache.glob("build/*/plan.json")).write_text("")  # as a full disk would leave it
     build(copy, "toy-sae", None, n_workers=2)
     for slug in SLUGS:
         for path in sorted((house.data / slug).glob("*.parquet")):
             assert pq.read_table(path).equals(pq.read_table(copy.data / slug / path.name)), f"{slug}/{path.name}"
     assert not list(copy.cache.glob("build/*")), "finished work is cleared away"
+
+
+def test_a_pass_that_missed_samples_replaces_nothing(house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from earmark.offline import workers
+
+    copy = Settings(**{**house.__dict__, "data": tmp_path / "data", "cache": tmp_path / "cache"})
+    shutil.copytree(house.data, copy.data)
+    before = (copy.data / "toy-sae" / "manifest.json").read_bytes()
+    monkeypatch.setattr(workers, "run", lambda *_: None)
+    with pytest.raises(BadInput, match="nothing was replaced"):
+        build(copy, "toy-sae", None, n_workers=2)
+    assert (copy.data / "toy-sae" / "manifest.json").read_bytes() == before
+
+
+def test_a_corpus_of_three_clips_is_built_and_checked(tmp_path: Path) -> None:
+    settings = make_house(tmp_path, n_samples=3)
+    build(settings, "toy-sae", None, n_workers=2)
+    for slug in SLUGS:
+        assert check(settings, slug, seed=0).wrong == ()
+
+
+def test_check_finds_neighbours_and_examples_that_are_not_the_nearest_and_the_best(house: Settings, tmp_path: Path) -> None:
+    copy = Settings(**{**house.__dict__, "data": tmp_path / "data"})
+    shutil.copytree(house.data, copy.data)
+    folder = copy.data / "toy-neurons"
+    units, examples = pq.read_table(folder / "units-000.parquet"), pq.read_table(folder / "examples-000.parquet")
+    turned = [{**row, "neighbours": row["neighbours"][::-1]} for row in units.to_pylist()]
+    halved = [{**row, "peak": row["peak"] / 2} for row in examples.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(turned, units.schema), folder / "units-000.parquet")
+    pq.write_table(pa.Table.from_pylist(halved, examples.schema), folder / "examples-000.parquet")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "files": files_of(folder)}))
+    wrong = " ".join(check(copy, "toy-neurons", seed=1).wrong)
+    assert "not the nearest directions" in wrong and "not the first of its peaks" in wrong

@@ -129,6 +129,7 @@ def test_train_then_health_recomputed_agree(ask, house: Settings, tmp_path: Path
         (("analyse", "toy-sae", "--audio", __file__), "cannot be read as sound"),
         (("analyse", "nothing", "--audio", __file__), "no dictionary"),
         (("health", "toy-neurons", "--recompute"), "reconstructs nothing"),
+        (("unit", "toy-sae", 10**30), "units 0 to 23"),
     ],
 )
 def test_bad_input_gets_a_sentence_and_status_1(ask, words: tuple[object, ...], sentence: str) -> None:

@@ -29,6 +29,8 @@ N_BINS = SUB_BINS * N_OCTAVES
 _KEY_BUFFER = 1 << 22
 _SPILL_ROWS = 1 << 20
 _CORRELATOR_POSITIONS = 2048
+HALF_MAX = 65_504.0
+"""the largest number of half precision; a larger peak is kept as this"""
 PEAK_ROW = np.dtype([("unit", "<i4"), ("sample", "<i4"), ("peak", "<f2"), ("at", "<i4")])
 
 
@@ -111,7 +113,7 @@ class Accumulator:
 
     def _keep_rows(self, units: NDArray[np.int64], row: int, peaks: NDArray[np.float32], at: NDArray[np.int64]) -> None:
         block = np.empty(len(units), PEAK_ROW)
-        block["unit"], block["sample"], block["peak"], block["at"] = units, row, peaks, at
+        block["unit"], block["sample"], block["peak"], block["at"] = units, row, np.clip(peaks, -HALF_MAX, HALF_MAX), at
         self._rows.append(block)
         if sum(map(len, self._rows)) >= _SPILL_ROWS:
             self._flush_rows()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from ...settings import Settings
 from ...shelf.catalog import licence_text, read_catalog
 from ...shelf.store import Corpus
 from ...shelf.tables import FORMAT, files_of, new_folder, read_manifest, write_json
-from ...units import SIGNED_KINDS
+from ...units import SIGNED_KINDS, Kind
 from .. import workers
 from .accumulate import Accumulator, Correlator, spill_file
 from .rows import Built, write_tables
@@ -67,12 +69,15 @@ class Shard:
         """Go on from what was saved, if anything was. Rows spilled after that are written again under the same names."""
         if not self._path.exists():
             return
-        with np.load(self._path) as file:
-            self.n_groups_done = int(file["n_groups_done"])
-            for slug, accumulator in self.accumulators.items():
-                accumulator.restore({n.split("/", 1)[1]: file[n] for n in file.files if n.startswith(f"{slug}/")})
-            for (f, o), correlator in self.correlators.items():
-                correlator.products = file[f"products/{f}/{o}"]
+        try:
+            with np.load(self._path) as file:
+                self.n_groups_done = int(file["n_groups_done"])
+                for slug, accumulator in self.accumulators.items():
+                    accumulator.restore({n.split("/", 1)[1]: file[n] for n in file.files if n.startswith(f"{slug}/")})
+                for (f, o), correlator in self.correlators.items():
+                    correlator.products = file[f"products/{f}/{o}"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BadInput(f"What the last run left in {self._path} cannot be read ({type(error).__name__}). Remove that folder and build again.") from None
 
 
 def build(
@@ -99,11 +104,16 @@ def build(
     corpus = Corpus(settings.data / corpus_slug)
     plan = dataclasses.replace(_plan(settings, opened, corpus, corpus_slug, n_workers, limit), checkpoint_s=checkpoint_s)
     total = min(limit or len(corpus.ids), len(corpus.ids))
-    done = total * sum(_groups_done(plan, w) for w in range(plan.n_workers)) // corpus.table.n_groups
-    workers.run(_work, (settings, plan), plan.n_workers, total, min(done, total), "Build")
-    _finish(settings, plan, opened, corpus)
+    with workers.alone(settings.cache, plan.folder.name):
+        _build(settings, plan, opened, corpus, total)
     shutil.rmtree(plan.folder)
     return plan.slugs
+
+
+def _build(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Corpus, total: int) -> None:
+    done = total * sum(_groups_done(plan, w) for w in range(plan.n_workers)) // corpus.table.n_groups
+    workers.run(_work, (settings, plan), plan.n_workers, total, min(done, total), "Build")
+    _finish(settings, plan, opened, corpus, total)
 
 
 def _openable(runtime: Runtime, slug: str) -> bool:
@@ -117,10 +127,10 @@ def _plan(settings: Settings, opened: Sequence[Opened], corpus: Corpus, corpus_s
     what = [corpus.manifest["revision"], __version__, str(limit), *(f"{o.entry.slug} {o.revision}" for o in opened)]
     folder = workers.work_folder(settings.cache, "build", hashlib.sha256("\n".join(what).encode()).hexdigest()[:12])
     note = folder / "plan.json"
-    if note.exists():
-        n_workers = len(note.read_text().split())
-    else:
-        note.write_text(" ".join(map(str, range(n_workers))))
+    try:
+        n_workers = int(json.loads(note.read_text(encoding="utf-8"))["n_workers"])
+    except (OSError, ValueError, KeyError, TypeError):
+        write_json(note, {"n_workers": n_workers})
     return Plan(tuple(o.entry.slug for o in opened), corpus_slug, n_workers, folder, limit)
 
 
@@ -161,7 +171,7 @@ def _work(share: workers.Share, settings: Settings, plan: Plan) -> None:
     shard.save()
 
 
-def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Corpus) -> None:
+def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Corpus, total: int) -> None:
     """Merge the shards and write every dictionary's folder."""
     whole = Shard(plan, opened, 0)
     whole.load()
@@ -175,6 +185,10 @@ def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Co
             spills[slug] += [spill_file(plan.folder / f"{slug}-{worker}", n) for n in range(other.n_spilled)]
         for key, correlator in whole.correlators.items():
             correlator.products = correlator.products + shard.correlators[key].products
+    counted = {a.n_samples for a in whole.accumulators.values()}
+    if counted != {total}:
+        raise BadInput(f"The pass counted {sorted(counted)} samples instead of {total}; nothing was replaced. Remove {plan.folder} and build again.")
+    kinds: dict[str, Kind] = {o.entry.slug: o.entry.kind for o in opened}
     grid = Runtime(settings).model(opened[0].entry.model).grid
     for o in opened:
         correlations = {}
@@ -182,7 +196,7 @@ def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Co
             if o.entry.slug in (f, other):
                 r = correlator.correlations(whole.accumulators[f], whole.accumulators[other])
                 correlations[other if o.entry.slug == f else f] = r if o.entry.slug == f else r.T
-        built = Built(o, whole.accumulators[o.entry.slug], spills[o.entry.slug], correlations, corpus)
+        built = Built(o, whole.accumulators[o.entry.slug], spills[o.entry.slug], correlations, kinds, corpus)
         _write(settings, plan, built, corpus, grid)
 
 

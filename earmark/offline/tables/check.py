@@ -1,4 +1,7 @@
-"""Do the shipped tables tell the truth? A random part of them is recomputed from the model, by plain loops."""
+"""Do the shipped tables tell the truth? A random part of them is recomputed from the model, by plain loops.
+
+What follows from every position of the corpus at once (density, mean, quantiles) is held against the histogram and the peaks only.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from ...inputs.audio import decode
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
-from ...units import SIGNED_KINDS
+from ...units import SIGNED_KINDS, UnitCard, UnitId
 from ..workers import CORPUS_LIMITS
 
 N_SAMPLES, N_EXAMPLES = 12, 24
@@ -48,18 +51,22 @@ def check(settings: Settings, slug: str, seed: int, n_samples: int = N_SAMPLES, 
 
     n_peaks = 0
     peaks = d.table("peaks").all().to_pandas()
-    for row in random.choice(min(len(corpus.ids), d.manifest["tables"]["n_samples"]), size=n_samples, replace=False):
+    n_known = min(len(corpus.ids), d.manifest["tables"]["n_samples"])
+    for row in random.choice(n_known, size=min(n_samples, n_known), replace=False):
         stored = peaks[peaks["sample"] == row]
         n_peaks += len(stored)
         wrong += _compare_peaks(f"sample {corpus.ids[row]}", values_of(int(row)), stored, complete=opened.entry.kind not in SIGNED_KINDS)
     examples = d.table("examples").all()
-    for place in random.choice(examples.num_rows, size=min(n_examples, examples.num_rows), replace=False):
+    for place in random.permutation(examples.num_rows)[:n_examples]:
         row = examples.slice(int(place), 1).to_pylist()[0]
         wrong += _compare_example(row, values_of(row["sample"])[:, row["unit"]])
     chosen = random.choice(d.n_units, size=min(64, d.n_units), replace=False)
-    for unit in chosen:
-        row = d.table("units").rows_of(int(unit)).to_pylist()[0]
-        wrong += _compare_unit(row, peaks[peaks["unit"] == unit], complete=opened.entry.kind not in SIGNED_KINDS)
+    directions = opened.dictionary.directions()
+    for unit in map(int, chosen):
+        row = d.table("units").rows_of(unit).to_pylist()[0]
+        wrong += _compare_unit(row, peaks[peaks["unit"] == unit], store.card(UnitId(slug, unit)), complete=opened.entry.kind not in SIGNED_KINDS)
+        if directions is not None:
+            wrong += _compare_neighbours(row, directions.double().numpy())
     return Report(n_peaks, min(n_examples, examples.num_rows), len(chosen), tuple(wrong))
 
 
@@ -96,9 +103,28 @@ def _compare_example(row: dict, trace: np.ndarray) -> list[str]:
     return []
 
 
-def _compare_unit(row: dict, stored, complete: bool) -> list[str]:
-    """A unit's row against its own rows of peaks."""
+def _compare_neighbours(row: dict, directions: np.ndarray) -> list[str]:
+    """The neighbours of a unit against cosines of its direction with all others [n_units, d]."""
+    lengths = np.maximum(np.linalg.norm(directions, axis=1), 1e-12)
+    cosines = directions @ directions[row["unit"]] / lengths / lengths[row["unit"]]
+    cosines[row["unit"]] = -2
+    true = np.sort(cosines)[::-1][: len(row["cosines"])]
+    if not row["cosines"] or np.abs(true - row["cosines"]).max() > CLOSE or np.abs(cosines[row["neighbours"]] - row["cosines"]).max() > CLOSE:
+        return [f"unit {row['unit']}: its neighbours {row['neighbours']} are not the nearest directions"]
+    return []
+
+
+def _compare_unit(row: dict, stored, card: UnitCard, complete: bool) -> list[str]:
+    """A unit's row and its strongest examples against its own rows of peaks."""
     wrong = []
+    n_nonzero = round(row["nonzero"] * row["n_positions"])
+    if sum(row["counts"]) != n_nonzero:
+        wrong.append(f"unit {row['unit']}: the histogram counts {sum(row['counts'])} values, {n_nonzero} are not 0")
+    for group, tail, order in (("top", 1, -1), ("bottom", -1, 1)):
+        shown = [e.peak for e in card.examples if e.group == group]
+        known = np.sort(stored["peak"][stored["tail"] == tail].to_numpy().astype(np.float64))[::order][: len(shown)]
+        if len(known) != len(shown) or not all(_near(a, b, abs(row["peak"])) for a, b in zip(shown, known, strict=True)):
+            wrong.append(f"unit {row['unit']}: the examples in {group} are not the first of its peaks")
     top = stored[stored["tail"] == 1]
     peak = float(top["peak"].max()) if len(top) else 0.0
     if not _near(peak, row["peak"], abs(row["peak"])):

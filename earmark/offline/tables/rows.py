@@ -16,7 +16,8 @@ from ...runtime import Opened
 from ...shelf.schema import EXAMPLES, PEAKS, QUANTILES, UNITS
 from ...shelf.store import Corpus
 from ...shelf.tables import TableWriter
-from .accumulate import N_BINS, PEAK_ROW, Accumulator, bin_edges
+from ...units import KINDS, Kind
+from .accumulate import HALF_MAX, N_BINS, PEAK_ROW, Accumulator, bin_edges
 from .keep import Best, Kept
 
 N_NEIGHBOURS = 8
@@ -35,6 +36,8 @@ class Built:
     spills: Sequence[Path]
     correlations: dict[str, NDArray[np.float32]]
     """other dictionary -> r [n_units, its units]"""
+    kinds: dict[str, Kind]
+    """of every dictionary of the pass"""
     corpus: Corpus
 
 
@@ -100,7 +103,7 @@ def _match(built: Built, unit: int) -> tuple[str, int, float] | None:
     """The best-correlated unit: for a feature a neuron, for a neuron or an axis a feature."""
     if built.accumulator.n_nonzero[unit] == 0:
         return None
-    order = sorted(built.correlations, key=lambda slug: "neurons" not in slug)
+    order = sorted(built.correlations, key=lambda slug: KINDS.index(built.kinds[slug]))
     for slug in order:
         r = built.correlations[slug][unit]
         best = int(r.argmax())
@@ -243,5 +246,6 @@ def _extreme_rows(largest: Best, smallest: Best, unit: int) -> tuple[NDArray, ND
 
 def _peak_table(unit: NDArray, tail: NDArray, sample: NDArray, peak: NDArray, at: NDArray) -> pa.Table:
     n = len(sample)
-    columns = (unit[:n].astype(np.int32), tail.astype(np.int8), sample.astype(np.int32), peak.astype(np.float16), at.astype(np.int32))
+    half = np.clip(peak, -HALF_MAX, HALF_MAX).astype(np.float16)
+    columns = (unit[:n].astype(np.int32), tail.astype(np.int8), sample.astype(np.int32), half, at.astype(np.int32))
     return pa.table([pa.array(c) for c in columns], schema=PEAKS.schema)

@@ -12,21 +12,22 @@ from ...errors import BadInput
 from ...settings import Settings
 from ...shelf.catalog import DictionaryEntry, dictionary_revision, read_catalog
 from ...shelf.tables import FORMAT, files_of, new_folder, sha256_of, write_json
-from ..workers import default_workers
 from .harvest import Harvest, harvest
 from .train import TrainSettings, train
 
 
-def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpus: str | None, n_workers: int | None) -> str:
+def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpus: str | None, n_workers: int) -> str:
     """Collect activations, train, evaluate, write the folder. Returns a sentence with the figures. Raises BadInput for what is no SAE."""
     catalog = read_catalog(settings.data)
     entry = catalog.dictionary(slug)
     if entry.kind != "sae" or entry.format != saelens.FORMAT or not entry.folder:
         raise BadInput(f"{slug} is no SAE in SAELens's layout; only those are trained here.")
     corpus = corpus or entry.corpus
+    if entry.folder != slug:
+        raise BadInput(f"{slug} has its weights in '{entry.folder}'; what is trained goes to a folder of its own name. Let `folder` be '{slug}'.")
     if not corpus:
         raise BadInput(f"{slug} names no corpus in the catalog; give one with --corpus.")
-    stored = harvest(settings, entry.model, entry.site, entry.layer, corpus, n_workers or default_workers())
+    stored = harvest(settings, entry.model, entry.site, entry.layer, corpus, n_workers)
     sae, _, log = train(stored, chosen, settings.cache)
     target = settings.data / entry.folder
     with new_folder(target) as folder:

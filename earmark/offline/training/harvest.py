@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import BadInput
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.catalog import model_revision
@@ -30,8 +32,11 @@ class Harvest:
 
     def group(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """(values [n_positions, width], row of the sample of each position [n_positions]) of one row group."""
-        with np.load(_file(self.folder, number)) as file:
-            return file["values"], file["rows"]
+        try:
+            with np.load(_file(self.folder, number)) as file:
+                return file["values"], file["rows"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BadInput(f"{_file(self.folder, number)} cannot be read ({type(error).__name__}). Remove it and train again.") from None
 
     def groups(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
         return (self.group(g) for g in range(self.n_groups))

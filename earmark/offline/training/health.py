@@ -14,6 +14,7 @@ from ...measure.quality import QualityMeter
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
+from ...shelf.tables import read_manifest
 from ..workers import CORPUS_LIMITS
 from .train import TrainSettings, is_held_out
 
@@ -26,8 +27,10 @@ def recompute(settings: Settings, slug: str) -> dict[str, Any]:
     if not isinstance(sae, SparseAutoencoder):
         raise BadInput(f"{slug} reconstructs nothing: L0 and FVU belong to an SAE. `health` without --recompute shows what is stored.")
     stored = store.health(slug)
-    corpus = store.corpus(stored["corpus"] or str(opened.entry.corpus))
-    held_out = [name for name in corpus.ids if is_held_out(name, TrainSettings().held_out_share)]
+    training = read_manifest(settings.data / slug).get("training") or {}
+    share = training.get("settings", {}).get("held_out_share", TrainSettings().held_out_share)
+    corpus = store.corpus(training.get("corpus") or stored["corpus"] or str(opened.entry.corpus))
+    held_out = [name for name in corpus.ids if is_held_out(name, share)]
     meter = QualityMeter(sae.n_units, sae.width)
     for name in tqdm(held_out, desc="Health", unit="sample"):
         sound = decode(corpus.audio(name)[0], CORPUS_LIMITS).waveform

@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ... import __version__
 from ...dictionaries.base import SparseAutoencoder
 from ...errors import BadInput
 from ...measure.losses import normalised_mse
@@ -90,7 +91,8 @@ class TopKTrainer(torch.nn.Module):
         self.mean: Tensor
         self.scale: Tensor
         mean = x.mean(dim=0, dtype=torch.float64).float()
-        centred_square = (x.pow(2).sum(dtype=torch.float64) / len(x) - mean.double().pow(2).sum()).item()
+        square = sum(part.pow(2).sum(dtype=torch.float64).item() for part in x.split(1 << 16))
+        centred_square = square / len(x) - mean.double().pow(2).sum().item()
         self.register_buffer("mean", mean)
         self.register_buffer("scale", torch.tensor(math.sqrt(centred_square / x.shape[1])))
         rows = x[torch.randint(len(x), (settings.n_units,), generator=generator)]
@@ -125,7 +127,7 @@ def train(harvest: Harvest, settings: TrainSettings, cache: Path) -> tuple[Spars
     Returns the folded autoencoder, its figures on the held-out samples, and the log. Raises BadInput when training diverges.
     """
     x = training_positions(harvest, settings.held_out_share)
-    key = hashlib.sha256(json.dumps([asdict(settings), str(harvest.folder), len(x)]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps([asdict(settings), str(harvest.folder), len(x), __version__]).encode()).hexdigest()[:12]
     model, log = fit(x, settings, work_folder(cache, "training", key))
     del x
     sae = model.folded()
@@ -135,14 +137,18 @@ def train(harvest: Harvest, settings: TrainSettings, cache: Path) -> tuple[Spars
 def training_positions(harvest: Harvest, held_out_share: float) -> Tensor:
     """[n, width] of all samples that are not held out."""
     train_rows = np.array([not is_held_out(name, held_out_share) for name in harvest.corpus.ids])
-    parts: list[NDArray[np.float32]] = []
-    n_bytes = 0
+    if train_rows.all() or not train_rows.any():
+        raise BadInput(f"Of {len(train_rows)} samples {int((~train_rows).sum())} are held out; some must be and some must not. Take a larger corpus.")
+    n = sum(int(train_rows[rows].sum()) for _, rows in harvest.groups())
+    if n * harvest.hook.width * 4 > MAX_BYTES:
+        raise BadInput(f"The activations take more than {MAX_BYTES >> 30} GiB of memory. Train on a smaller corpus.")
+    x = np.empty((n, harvest.hook.width), np.float32)
+    filled = 0
     for values, rows in harvest.groups():
-        parts.append(values[train_rows[rows]])
-        n_bytes += parts[-1].nbytes
-        if n_bytes > MAX_BYTES:
-            raise BadInput(f"The activations take more than {MAX_BYTES >> 30} GiB of memory. Train on a smaller corpus.")
-    return torch.from_numpy(np.concatenate(parts))
+        part = values[train_rows[rows]]
+        x[filled : filled + len(part)] = part
+        filled += len(part)
+    return torch.from_numpy(x)
 
 
 def fit(x: Tensor, settings: TrainSettings, folder: Path) -> tuple[TopKTrainer, list[dict[str, float]]]:
@@ -188,10 +194,13 @@ def _checkpoint(path: Path, model: TopKTrainer, optimiser: torch.optim.Adam, gen
 def _resume(path: Path, model: TopKTrainer, optimiser: torch.optim.Adam, generator: torch.Generator, log: list[dict[str, float]]) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    generator.set_state(state["generator"])
+    try:
+        state = torch.load(path, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        generator.set_state(state["generator"])
+    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        raise BadInput(f"The checkpoint {path} cannot be read ({type(error).__name__}). Remove it and train again.") from None
     log.extend(state["log"])
     return int(state["step"])
 
