@@ -33,6 +33,14 @@ QUANTILE_NOTE = (
 )
 GROUP_NOTES = {"top": "The clips with the largest values, one entry a clip.", "bottom": "The clips with the smallest values, one entry a clip."}
 SORTS = {"peak": "Peak", "density": "Density", "unit": "Number", "match": "Match", "words": "Shared words"}
+HEARD_SORTS = {"relative": "Share of its largest", "peak": "Peak", "mean": "Mean", "rarity": "Rarity", "moment": "At a moment"}
+HEARD_NOTES = {
+    "relative": "Sorted by the peak here over the unit's own largest value in the corpus, so that units that are always a little active do not fill the list.",
+    "peak": "Sorted by the peak in this clip.",
+    "mean": "Sorted by the mean over the whole clip.",
+    "rarity": "Sorted by density: units that the corpus hardly ever makes fire come first.",
+    "moment": "Sorted by the value in the frame of 20 ms at the moment that you clicked on the spectrogram.",
+}
 DENSITY_STEPS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 0.5)
 
 
