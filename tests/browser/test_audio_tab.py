@@ -112,13 +112,13 @@ def test_the_clip_plays_from_where_it_is_clicked_and_on_while_the_list_changes(v
     page = visitor.open("/?tab=audio&dictionary=toy-sae")
     bring(page, save(tmp_path, "mine.wav", sound(4, 8.0)))
     visitor.does(lambda: page.locator("#em-audio-clip .em-plot").click(position={"x": 200, "y": 40}))
-    page.wait_for_function("() => { const a = document.querySelector('.own audio'); return !a.paused && a.readyState > 2 }")
+    page.wait_for_function("() => { const a = document.querySelector('figure.own audio'); return !a.paused && a.readyState > 2 }")
     at = float(visitor.query()["at"])
-    assert at - 0.05 <= page.locator(".own audio").evaluate("a => a.currentTime") <= at + 2
+    assert at - 0.05 <= page.locator("figure.own audio").evaluate("a => a.currentTime") <= at + 2
     visitor.does(lambda: page.select_option("#em-heard-sort", "rarity"))
-    assert not page.locator(".own audio").evaluate("a => a.paused")
+    assert not page.locator("figure.own audio").evaluate("a => a.paused")
     visitor.does(page.get_by_role("link", name="Browse", exact=True).click)
-    assert page.locator(".own audio").evaluate("a => a.paused")
+    assert page.locator("figure.own audio").evaluate("a => a.paused")
 
 
 def test_what_is_no_sound_gets_a_sentence_and_the_tab_works_on(visitor, tmp_path):
@@ -164,8 +164,8 @@ def test_a_long_clip_of_8_khz_in_stereo(visitor, tmp_path):
     sf.write(file, np.stack([tone, 0.5 * tone], axis=1), 8000, format="WAV")
     page = visitor.open("/?tab=audio&dictionary=toy-sae")
     bring(page, save(tmp_path, "long.wav", file.getvalue()))
-    assert page.locator(".own").get_attribute("data-duration") == "45.000"
-    assert page.locator(".own .em-axis span").last.inner_text() == "40 s"
+    assert page.locator("figure.own").get_attribute("data-duration") == "45.000"
+    assert page.locator("figure.own .em-axis span").last.inner_text() == "40 s"
 
 
 def test_a_clip_of_more_than_a_minute_is_cut_with_a_notice(visitor, tmp_path):
@@ -192,7 +192,6 @@ def test_opening_the_tab_says_that_the_model_is_there(visitor):
 
 def test_the_microphone(app, request):
     """With Chromium's fake device, which beeps once a second."""
-    from playwright.sync_api import sync_playwright  # noqa: F401
 
     playwright_browser = request.getfixturevalue("browser").browser_type.launch(
         executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
@@ -207,7 +206,7 @@ def test_the_microphone(app, request):
         page.wait_for_timeout(2200)
         page.get_by_role("button", name="Stop").click()
         page.wait_for_selector("#em-audio-hits article.em-hit.drawn", timeout=60_000)
-        assert 1.5 < float(page.locator(".own").get_attribute("data-duration") or 0) < 6
+        assert 1.5 < float(page.locator("figure.own").get_attribute("data-duration") or 0) < 6
         assert not visitor.problems
     finally:
         playwright_browser.close()
@@ -250,6 +249,10 @@ def test_errors_of_the_endpoint_are_sentences(client, tmp_path, order, data, wor
 def test_no_other_file_can_be_named(client, house):
     with pytest.raises(AppError):
         client.predict(
-            {"path": str(house.data / "catalog.toml"), "meta": {"_type": "gradio.FileData"}, "orig_name": "x.wav"}, "toy-sae", 5, "peak", api_name="/analyse_audio"
+            {"path": str(house.data / "catalog.toml"), "meta": {"_type": "gradio.FileData"}, "orig_name": "x.wav"},
+            "toy-sae",
+            5,
+            "peak",
+            api_name="/analyse_audio",
         )
     assert (house.data / "catalog.toml").is_file()
