@@ -38,10 +38,13 @@ def create_app(settings: Settings, store: Store | None = None, desk: Desk | None
     return demo.queue(max_size=MAX_WAITING)
 
 
-def launch_options(store: Store, desk: Desk) -> dict[str, Any]:
-    """What `demo.launch` is given: routes beside the page, looks, and nothing that asks another host."""
+def launch_options(store: Store, desk: Desk | None = None) -> dict[str, Any]:
+    """What `demo.launch` is given: routes beside the page, looks, and nothing that asks another host.
+
+    Without the desk that `create_app` was given, visitors' own clips have neither sound nor picture.
+    """
     return {
-        "app_kwargs": {"routes": [*own_routes(desk), *routes(store)]},
+        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)]},
         "max_file_size": f"{store.settings.max_upload_mb}mb",
         "theme": THEME,
         "css": page_style(),

@@ -11,6 +11,7 @@
   let recorder = null; // { media, stream, timer }
   let drawn = ""; // dictionary:unit
   let polling = 0;
+  let fresh = false; // the next view is the answer to a sound
 
   try { em.clip = sessionStorage.getItem(KEY) || ""; } catch { em.clip = ""; }
 
@@ -125,6 +126,7 @@
       if (em.clip) forget({ clip: em.clip });
       keep(token);
       drawn = "";
+      fresh = true;
       const query = view();
       if (query.get("sort") === "moment") { query.delete("sort"); query.delete("at"); }
       if (em.tab === "audio") em.go(query.toString(), "replace"); else em.last.audio = query.toString();
@@ -205,6 +207,8 @@
     if (document.querySelector("#em-audio-clip [data-gone]")) keep("");
     else if (em.clip && !figure()) { em.go(view().toString(), "replace"); return; } // the page was loaded anew, and still has its clip
     drawAgain();
+    if (fresh) figure()?.scrollIntoView({ block: "nearest" });
+    fresh = false;
     follow();
   });
 })();

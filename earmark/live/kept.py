@@ -53,6 +53,7 @@ class Kept:
         self._max_bytes, self.max_age_s, self._clock = max_bytes, max_age_s, clock
         self._clips: OrderedDict[str, tuple[float, Clip]] = OrderedDict()
         self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
 
     def put(self, clip: Clip) -> str:
         """The token under which the clip is found from now on."""
@@ -61,10 +62,23 @@ class Kept:
             self._clips[token] = (self._clock() + self.max_age_s, clip)
             while len(self._clips) > 1 and sum(c.n_bytes for _, c in self._clips.values()) > self._max_bytes:
                 self._clips.popitem(last=False)
-        timer = threading.Timer(self.max_age_s + 1, self._purge)
-        timer.daemon = True
-        timer.start()
+            if self._timer is None:
+                self._wait()
         return token
+
+    def _wait(self) -> None:
+        """Look again when the oldest is due, a little later: one timer for all."""
+        due = min(end for end, _ in self._clips.values()) - self._clock()
+        self._timer = threading.Timer(max(due, 0) + 1, self._sweep)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _sweep(self) -> None:
+        self._purge()
+        with self._lock:
+            self._timer = None
+            if self._clips:
+                self._wait()
 
     def get(self, token: str) -> Clip | None:
         """The clip, or None when there is none: it was never there, is too old, or had to make room."""

@@ -157,6 +157,31 @@ def test_two_visitors_get_their_own_results(browser: Browser, app, tmp_path):
         assert not visitor.problems
 
 
+def test_look_ups_do_not_wait_behind_the_model_and_those_who_wait_are_told(browser: Browser, app, tmp_path, monkeypatch):
+    import threading
+    import time
+
+    go = threading.Event()
+    listen = app.desk._clip
+    monkeypatch.setattr(app.desk, "_clip", lambda *args: (go.wait(30), listen(*args))[1])
+    first, second = (Visitor(browser.new_context().new_page(), app.base) for _ in range(2))
+    try:
+        first.open("/?tab=audio&dictionary=toy-sae").locator("[data-try]").first.click()
+        first.page.wait_for_selector("#em-audio-answer .progress-level")
+        second.open("/?tab=audio&dictionary=toy-sae").locator("[data-try]").nth(1).click()
+        second.page.wait_for_function("document.querySelector('#em-audio-answer').innerText.includes('queue: 1/')")
+        begun = time.monotonic()
+        second.open("/?tab=feature&dictionary=toy-sae&unit=3")
+        assert second.page.locator("#em-feature h1").inner_text() == "Feature 3" and time.monotonic() - begun < 10
+        assert not go.is_set()
+        go.set()
+        first.page.wait_for_selector("#em-audio-hits article.em-hit.drawn", timeout=30_000)
+    finally:
+        go.set()
+        for visitor in (first, second):
+            visitor.page.context.close()
+
+
 def test_a_long_clip_of_8_khz_in_stereo(visitor, tmp_path):
     file = io.BytesIO()
     t = np.arange(45 * 8000) / 8000
@@ -218,7 +243,9 @@ def test_nothing_scrolls_sideways_on_a_phone(visitor, tmp_path):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     bring(page, save(tmp_path, "mine.wav", sound(3, 12.0)))
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert page.evaluate("[...document.querySelectorAll('.em-page')].every(e => e.getBoundingClientRect().right <= 360)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.em-page, .em-page button, .em-page label, .em-page p')].every(e => e.getBoundingClientRect().right <= 360)"
+    )
 
 
 @pytest.fixture(scope="module")
