@@ -41,7 +41,8 @@ check: setup-dev
 	@$(IN_VENV) -m pytest -q tests/contract/test_walls.py
 
 bench: setup-dev
-	@if [ -f benchmarks/__main__.py ]; then $(IN_VENV) -m benchmarks; else echo "There is no benchmark yet."; fi
+	@$(IN_VENV) scripts/setup.py --browser
+	@$(IN_VENV) -m benchmarks
 
 docs: setup
 	@$(IN_VENV) scripts/docs.py

@@ -10,6 +10,8 @@ from urllib.parse import quote, urlencode
 TABS = ("browse", "feature", "audio", "about")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
+DEFAULT_SORT = "words"
+"""units whose strongest clips share a word come first: the easiest to hear"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class BrowseView:
     """What the list of units shows: search words, kept kinds of units, order."""
 
     text: str = ""
-    sort: str = "peak"
+    sort: str = DEFAULT_SORT
     descending: bool = True
     min_density: float | None = None
     max_density: float | None = None
@@ -82,7 +84,7 @@ class Link:
             filter=Filter(_number(query, "min", notices), _number(query, "max", notices), flag(query.get("absolute", "")) or False),
             browse=BrowseView(
                 text=query.get("q", "")[:MAX_TEXT],
-                sort="peak" if audio else query.get("sort", "peak")[:20],
+                sort=DEFAULT_SORT if audio else query.get("sort", DEFAULT_SORT)[:20],
                 descending=query.get("order", "desc") != "asc",
                 min_density=_number(query, "dmin", notices),
                 max_density=_number(query, "dmax", notices),
@@ -111,7 +113,7 @@ class Link:
         if self.tab == "browse":
             parts |= {
                 "q": b.text or None,
-                "sort": None if b.sort == "peak" else b.sort,
+                "sort": None if b.sort == DEFAULT_SORT else b.sort,
                 "order": None if b.descending else "asc",
                 "dmin": _short(b.min_density),
                 "dmax": _short(b.max_density),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,7 +124,7 @@ def form_view(store: Store, link: Link, kept_s: float) -> FormView:
 def tries_of(store: Store, slug: str) -> tuple[Try, ...]:
     """Some clips with words, of 2 to 4 s where there are enough, far apart in the corpus and of different words."""
     corpus = store.corpus(slug)
-    spoken = [i for i, text in enumerate(corpus.transcripts) if len(text) > 3]
+    spoken = [i for i, text in enumerate(corpus.transcripts) if len(text) > 3 and not prose.NOT_IN_FRONT & set(re.findall(r"\w+", text.casefold()))]
     fit = [i for i in spoken if TRY_S[0] <= corpus.durations_s[i] <= TRY_S[1] and len(corpus.transcripts[i]) <= 60]
     pool = fit if len(fit) >= N_TRIES else spoken
     chosen = [pool[(2 * k + 1) * len(pool) // (2 * N_TRIES)] for k in range(min(N_TRIES, len(pool)))]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -32,6 +35,8 @@ class Choice:
     n_units: int | None
     problem: str | None
     """why it cannot be opened"""
+    quality: dict[str, float] | None = None
+    """on held-out clips: l0, fvu; dead over the whole corpus"""
 
 
 @dataclass(frozen=True)
@@ -72,14 +77,15 @@ def choices(store: Store, link: Link) -> tuple[Choice, ...]:
     """Every dictionary, those that cannot be opened with the reason."""
     found = []
     for slug, entry in store.catalog.dictionaries.items():
-        n_units, problem = None, None
+        n_units, problem, quality = None, None, None
         try:
-            n_units = store.dictionary(slug).n_units
+            dictionary = store.dictionary(slug)
+            n_units, quality = dictionary.n_units, dictionary.manifest.get("quality")
         except EarmarkError as error:
             problem = str(error)
         target = replace(link, dictionary=slug, unit=None, browse=replace(link.browse, page=1), revision=None, tab="browse")
         title = entry.title or prose.KIND_TITLES[entry.kind]
-        found.append(Choice(entry, title, target.href(), slug == link.dictionary, n_units, problem))
+        found.append(Choice(entry, title, target.href(), slug == link.dictionary, n_units, problem, quality))
     return tuple(found)
 
 
@@ -105,13 +111,27 @@ def browse_page(store: Store, link: Link) -> BrowsePage:
 
 @lru_cache(maxsize=8)
 def _listed(store: Store, slug: str, revision: str) -> pd.DataFrame:
-    """The units of one dictionary, with what their strongest transcripts have in common."""
+    """The units of one dictionary, with how much the transcripts of their strongest clips share."""
     frame = store.units_frame(slug)
-    return frame.assign(common=frame["heard"].map(words_in_common))
+    corpus = store.corpus(store.dictionary(slug).corpus)
+    return frame.assign(common=shared_words([tuple(corpus.transcripts[s] for s in rows) for rows in frame["strongest"]]))
+
+
+def shared_words(heard: Sequence[Sequence[str]]) -> list[float]:
+    """For each unit's strongest transcripts the share of them that hold their best word, of four letters or more, plus a little for a
+    rare one; a line that is said twice counts once. Units that shouldn't lead a list get a negative value."""
+    said = [[set(re.findall(r"[^\W\d_]+", line)) for line in {line.casefold() for line in lines}] for lines in heard]
+    in_units = Counter(word for lines in said for word in set().union(*lines))
+    found = []
+    for lines in said:
+        times = Counter(word for line in lines for word in line if len(word) > 3)
+        best = max((n / 5 + 0.19 * (1 - math.log(in_units[word]) / math.log(len(said) + 1)) for word, n in times.items() if n > 1), default=0.0)
+        found.append(best - 2 if any(prose.NOT_IN_FRONT & line for line in lines) else best)
+    return found
 
 
 def select_units(frame: pd.DataFrame, link: Link) -> pd.DataFrame:
-    """The units that a link's search keeps, in its order."""
+    """The rows of `_listed` that a link's search keeps, in its order."""
     view = link.browse
     keep = frame["unit"] >= 0
     if view.dead != "show":
@@ -128,17 +148,10 @@ def select_units(frame: pd.DataFrame, link: Link) -> pd.DataFrame:
         keep &= texts.str.contains(rf"\b{re.escape(word)}", regex=True)
     keep |= named
     frame = frame.assign(named=named, times=texts.str.count(rf"\b{re.escape(words[0])}") if words else 0)[keep]
-    column = {"unit": "unit", "density": "density", "match": "match_correlation", "words": "common"}.get(view.sort, "peak")
-    order = ["named", "times", column, "unit"] if words else [column, "unit"]
-    ascending = [False, False, not view.descending, True][-len(order) :] if words else [not view.descending, True]
-    return frame.sort_values(order, ascending=ascending, kind="stable", na_position="last")
-
-
-def words_in_common(heard: str) -> float:
-    """The share of a unit's strongest transcripts that hold their most frequent word of four letters or more."""
-    lines = [set(re.findall(r"[^\W\d_]{4,}", line.casefold())) for line in heard.split(" · ")]
-    every = [word for line in lines for word in line]
-    return max((every.count(w) for w in set(every)), default=0) / 5
+    column = {"unit": "unit", "density": "density", "match": "match_correlation", "peak": "peak"}.get(view.sort, "common")
+    keys = ({"named": False, "times": False} if words else {}) | {column: not view.descending}
+    keys |= {name: ascending for name, ascending in (("peak", False), ("unit", True)) if name not in keys}
+    return frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable", na_position="last")
 
 
 def _hero(frame: pd.DataFrame) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ from .capture import taking
 FAMILY = "whisper"
 
 logging.set_verbosity_error()  # Whisper's generate warns of arguments that it passes to itself
+logging.disable_progress_bar()  # standard error is for sentences
 
 WINDOW_S = 30
 N_WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ

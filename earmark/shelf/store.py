@@ -18,7 +18,7 @@ from ..settings import Settings
 from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, UnitCard, UnitId, UnitStats
 from .catalog import Catalog, DictionaryEntry, read_catalog
 from .schema import EXAMPLES, PEAKS, QUANTILES, SAMPLES, UNITS
-from .tables import Table, read_key_range, read_manifest
+from .tables import Table, read_manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,17 +238,26 @@ def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
 def strongest(peaks: pa.Table, low: float | None, high: float | None, absolute: bool, n: int) -> list[tuple[int, float, int]]:
     """(sample row, peak, position) of the n strongest samples of one unit's rows of `peaks` within [low, high].
 
-    Rows come sorted by tail (largest values first), then by peak from high to low.
+    Rows come sorted by tail (largest values first), then by peak from high to low. The bounds are rounded as the stored peaks are,
+    so that a bound copied from a listed peak keeps that sample.
     """
     if not absolute:
-        found = read_key_range(peaks.filter(pc.equal(peaks.column("tail"), 1)), "peak", low, high).slice(0, n)
-        return list(zip(*(found.column(c).to_pylist() for c in ("sample", "peak", "at")), strict=True))
+        peaks = peaks.filter(pc.equal(peaks.column("tail"), 1))
     sample, peak, at = (peaks.column(c).to_numpy() for c in ("sample", "peak", "at"))
-    size = np.abs(peak.astype(np.float32))
-    order = np.lexsort((sample, -size))
-    order = order[np.sort(np.unique(sample[order], return_index=True)[1])]
-    keep = (size[order] >= (low if low is not None else -np.inf)) & (size[order] <= (high if high is not None else np.inf))
-    return [(int(sample[i]), float(peak[i]), int(at[i])) for i in order[keep][:n]]
+    size = peak.astype(np.float32)
+    if absolute:
+        size = np.abs(size)
+        order = np.lexsort((sample, -size))
+        order = order[np.sort(np.unique(sample[order], return_index=True)[1])]  # of a sample's two values the stronger one
+        sample, peak, at, size = sample[order], peak[order], at[order], size[order]
+    keep = np.ones(len(size), bool)
+    with np.errstate(over="ignore"):
+        if low is not None:
+            keep &= size >= np.float16(low)
+        if high is not None:
+            keep &= size <= np.float16(high)
+    chosen = np.flatnonzero(keep)[:n]
+    return [(int(sample[i]), float(peak[i]), int(at[i])) for i in chosen]
 
 
 def _stats(row: dict[str, Any]) -> UnitStats:

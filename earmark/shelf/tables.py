@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import BadTable
@@ -229,13 +228,3 @@ def _open_checked(folder: Path, name: str, sha256: str, spec: TableSpec) -> pq.P
     if file.schema_arrow.names != spec.schema.names:
         raise BadTable(f"'{folder.name}/{name}' has other columns than this Earmark reads. Build it again.")
     return file
-
-
-def read_key_range(table: pa.Table, column: str, low: float | None, high: float | None) -> pa.Table:
-    """Rows whose `column` lies within [low, high]; None leaves a side open."""
-    mask = None
-    for bound, compare in ((low, pc.greater_equal), (high, pc.less_equal)):
-        if bound is not None:
-            part = compare(pc.cast(table.column(column), pa.float64()), bound)
-            mask = part if mask is None else pc.and_(mask, part)
-    return table if mask is None else table.filter(mask)

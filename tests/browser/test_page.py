@@ -129,7 +129,7 @@ def test_filters_are_answered_and_linked(visitor, base):
     assert visitor.query()["min"] == "2.3"
     found = ask(base, f"/api/search/{NEURONS}/9?min=2.3&n=40")
     assert page.locator(".em-ex").evaluate_all("all => all.map(f => f.dataset.sample)") == [h["sample"] for h in found]
-    assert "Exact for values of" in page.locator(".em-group h2").inner_text()
+    assert "Exact: every clip" in page.locator(".em-group h2").inner_text()
     visitor.does(lambda: (page.fill("#em-min", ""), page.check("#em-abs"), page.get_by_role("button", name="Find").click()))
     assert visitor.query().get("absolute") == "1" and "min" not in visitor.query()
     visitor.does(page.go_back)

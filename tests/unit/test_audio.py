@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import time
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -36,7 +37,7 @@ def with_av(samples: np.ndarray, container: str, codec: str, rate_hz: int) -> by
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate_hz, layout="mono")
         frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="fltp", layout="mono")
-        frame.sample_rate = rate_hz
+        frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
         resampler = av.AudioResampler(format=stream.format, layout="mono", rate=rate_hz, frame_size=stream.codec_context.frame_size or 1024)
         for piece in [*resampler.resample(frame), *resampler.resample(None)]:
             out.mux(stream.encode(piece))
@@ -60,8 +61,8 @@ def energy_s(samples: np.ndarray) -> tuple[float, float]:
         (lambda: wav(burst(), format="OGG", subtype="VORBIS"), 0.02),
         (lambda: wav(burst(), format="OGG", subtype="OPUS"), 0.02),
         (lambda: wav(burst(), format="MP3"), 0.06),
-        (lambda: with_av(burst(), "mp4", "aac", RATE), 0.08),
-        (lambda: with_av(burst(rate_hz=48_000), "webm", "libopus", 48_000), 0.03),
+        (lambda: with_av(burst(), "mp4", "aac", RATE), 0.02),
+        (lambda: with_av(burst(rate_hz=48_000), "webm", "libopus", 48_000), 0.02),
         (lambda: wav(burst(rate_hz=8_000), 8_000), 0.006),
         (lambda: wav(burst(rate_hz=44_100), 44_100), 0.006),
         (lambda: wav(np.stack([burst(rate_hz=22_050), np.zeros(44_100, np.float32)], axis=1) * 1.6, 22_050), 0.006),

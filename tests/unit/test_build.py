@@ -97,7 +97,7 @@ def test_examples_are_the_true_best_with_their_traces(house: Settings, truth: di
         for e in card.examples:
             v = truth[slug][names.index(e.sample)][:, unit]
             first = round(e.start_s / 0.02)
-            assert e.trace == pytest.approx(v[first : first + len(e.trace)], abs=(v.max() - min(v.min(), 0)) / 255 + 1e-3)
+            assert e.trace == pytest.approx(v[first : first + len(e.trace)], abs=float(v.max() - min(v.min(), 0)) / 255 + 1e-3)
             assert v[round(e.at_s / 0.02)] == pytest.approx(e.peak, rel=1e-3, abs=1e-4)
 
 

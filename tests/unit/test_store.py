@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.views.listing import select_units, words_in_common
+from components.views.listing import select_units, shared_words
 from earmark.errors import BadInput, BadTable, NotFound
 from earmark.links import BrowseView, Link
 from earmark.settings import Settings
@@ -135,8 +135,8 @@ def test_heard_is_what_the_five_strongest_samples_say(shelf, store):
 @pytest.mark.parametrize("sort", ["peak", "density", "unit", "match", "words", "nonsense"])
 def test_the_list_is_sorted_whichever_way(store, sort):
     frame = store.units_frame(SAE)
-    frame = frame.assign(common=frame["heard"].map(words_in_common))
-    column = {"density": "density", "unit": "unit", "match": "match_correlation", "words": "common"}.get(sort, "peak")
+    frame = frame.assign(common=frame["unit"] * 7 % 40)
+    column = {"density": "density", "unit": "unit", "match": "match_correlation", "peak": "peak"}.get(sort, "common")
     for descending in (True, False):
         found = select_units(frame, Link(browse=BrowseView(sort=sort, descending=descending, dead="show")))
         assert len(found) == len(frame)
@@ -144,13 +144,23 @@ def test_the_list_is_sorted_whichever_way(store, sort):
         assert values == sorted(values, reverse=descending)
 
 
-def test_words_in_common_are_a_share_of_the_five():
-    assert words_in_common("The money! · Money, now. · No more. · Give me that money · x") == 3 / 5
-    assert words_in_common("") == 0
+def test_units_whose_clips_share_a_word_lead():
+    heard = [
+        ("The money!", "Money, now.", "No more.", "Give me that money.", "x"),
+        ("No more.", "No more.", "No more.", "No more.", "No more."),
+        ("A flying princess", "princess flying", "the princess", "my princess", "oh princess"),
+        ("money " * 9, "more", "less", "none", ""),
+        ("my virgin princess", "princess", "oh princess", "a princess", "no princess"),
+        (),
+    ]
+    values = shared_words(heard)
+    assert values[1] == values[3] == values[5] == 0
+    assert 0.6 <= values[0] < 0.8 and 1 <= values[2] < 1.2
+    assert values[4] < 0
 
 
 def test_the_list_keeps_what_the_search_asks_for(store):
-    frame = store.units_frame(SAE)
+    frame = store.units_frame(SAE).assign(common=0.0)
 
     def units(**view) -> list[int]:
         return select_units(frame, Link(browse=BrowseView(**view)))["unit"].tolist()

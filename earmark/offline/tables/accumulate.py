@@ -183,9 +183,10 @@ class Correlator:
     def add(self, features: Codes, others: Codes) -> None:
         self._waiting.append((features, others.dense()))
         if sum(len(values) for _, values in self._waiting) >= _CORRELATOR_POSITIONS:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Take in what waits. A build does so after each row group, so that its sums do not depend on where it was stopped."""
         if self._waiting:
             features = sparse.vstack([f.sparse() for f, _ in self._waiting], format="csr")
             self._products += features.T @ np.concatenate([values for _, values in self._waiting])
@@ -194,7 +195,7 @@ class Correlator:
     @property
     def products(self) -> NDArray[np.float64]:
         """[n_features, n_others], over every position so far."""
-        self._flush()
+        self.flush()
         return self._products
 
     @products.setter

@@ -152,6 +152,8 @@ def _work(share: workers.Share, settings: Settings, plan: Plan) -> None:
             for (f, o), correlator in shard.correlators.items():
                 correlator.add(codes[f], codes[o])
             share.report(1)
+        for correlator in shard.correlators.values():
+            correlator.flush()
         shard.n_groups_done += 1
         if time.monotonic() - saved_at > plan.checkpoint_s:
             shard.save()

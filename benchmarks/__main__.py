@@ -1,0 +1,68 @@
+"""`python -m benchmarks`: every benchmark in a process of its own, one JSON line {"name", "value", "goal", "met"} a figure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from .figures import ROOT, child_environment, tell
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One module of this folder."""
+
+    name: str
+    limit_s: int
+    """after so long it is stopped"""
+    one_thread: bool = False
+
+
+BENCHMARKS = (
+    Benchmark("build_time", 400, one_thread=True),
+    Benchmark("build_memory", 300, one_thread=True),
+    Benchmark("analysis", 120, one_thread=True),
+    Benchmark("start", 180),
+    Benchmark("deep_link", 180),
+    Benchmark("serving", 120),
+    Benchmark("reads", 120),
+    Benchmark("notebook", 240, one_thread=True),
+)
+
+
+def main() -> int:
+    names = [b.name for b in BENCHMARKS]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Prints one JSON line a figure; times behind them go to stderr.")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=names, help=f"one of them, may be repeated: {', '.join(names)}")
+    chosen = parser.parse_args().only or names
+    broken = [b.name for b in BENCHMARKS if b.name in chosen and not run(b)]
+    return 1 if broken else 0
+
+
+def run(benchmark: Benchmark) -> bool:
+    """Run one; a benchmark that breaks or takes too long leaves a line that says so."""
+    tell(f"{benchmark.name} ...")
+    command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{benchmark.name}"]
+    process = subprocess.Popen(command, cwd=ROOT, env=child_environment(benchmark.one_thread), start_new_session=True)
+    try:
+        status: int | str = process.wait(benchmark.limit_s)
+    except subprocess.TimeoutExpired:
+        status = f"more than {benchmark.limit_s} s"
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)  # whatever it left running
+        except ProcessLookupError:
+            pass
+        process.wait()
+    if status != 0:
+        print(json.dumps({"name": benchmark.name, "value": None, "goal": "runs", "met": False, "error": f"ended with {status}"}), flush=True)
+    return status == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Building the tables of all units of the three dictionaries, against a bare pass of the encoder over the same clips."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from earmark.offline.tables.build import Plan, Shard
+from earmark.units import Waveform
+
+from .figures import Figure, median_ratio, report, tell
+from .material import Material
+
+N_CLIPS, ROUNDS = 60, 3
+PARTS = ("capture", "codes", "accumulate", "correlate")
+
+
+def measure() -> Iterator[Figure]:
+    torch.set_num_threads(1)
+    material = Material()
+    bare = material.bare_pass()
+    clips = material.clips(N_CLIPS * ROUNDS)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(tuple(o.entry.slug for o in material.opened), str(material.default.corpus), 1, Path(folder))
+        shard = Shard(plan, material.opened, 0)
+        parts: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+        ours, reference = [], []
+        for number in range(ROUNDS):
+            times = [0.0, 0.0]
+            for place, clip in enumerate(clips[number::ROUNDS]):
+                for which in (0, 1) if place % 2 else (1, 0):
+                    before = time.process_time()
+                    if which:
+                        bare(clip[2])
+                    else:
+                        _add(material, shard, clip, parts)
+                    times[which] += time.process_time() - before
+            before = time.process_time()
+            _finish(shard)
+            times[0] += time.process_time() - before
+            ours.append(times[0])
+            reference.append(times[1])
+            tell(f"{N_CLIPS} clips: build {times[0]:.2f} CPU s, bare pass {times[1]:.2f} CPU s")
+    total = sum(reference)
+    tell("over the bare pass: " + ", ".join(f"{name} {spent / total:.3f}" for name, spent in parts.items()))
+    yield Figure("build_over_bare_pass_cpu", median_ratio(ours, reference), most=1.15)
+
+
+def _add(material: Material, shard: Shard, clip: tuple[int, str, Waveform], parts: dict[str, float]) -> None:
+    """What a build's worker does with one clip, once it is decoded."""
+    row, name, sound = clip
+    marks = [time.process_time()]
+    taken = material.capture(sound)
+    marks.append(time.process_time())
+    codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in material.opened}
+    marks.append(time.process_time())
+    for slug, accumulator in shard.accumulators.items():
+        accumulator.add(row, name, codes[slug])
+    marks.append(time.process_time())
+    for (feature, other), correlator in shard.correlators.items():
+        correlator.add(codes[feature], codes[other])
+    marks.append(time.process_time())
+    for part, before, after in zip(parts, marks, marks[1:], strict=False):
+        parts[part] += after - before
+
+
+def _finish(shard: Shard) -> None:
+    """Count what still waits in buffers, so that a round pays for all that it added."""
+    for accumulator in shard.accumulators.values():
+        accumulator.state()
+    for correlator in shard.correlators.values():
+        assert correlator.products.any()
+
+
+if __name__ == "__main__":
+    report(measure())

@@ -1,0 +1,103 @@
+"""What the model's benchmarks share: clips of the corpus, the three dictionaries over a layer, the bare pass, stored activations."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from earmark.inputs.audio import decode
+from earmark.offline.workers import CORPUS_LIMITS
+from earmark.runtime import Opened, Runtime
+from earmark.settings import Settings
+from earmark.shelf.store import Corpus
+from earmark.units import SAMPLE_RATE_HZ, Activations, Hook, Waveform
+
+from .figures import ROOT
+
+N_STORED = 40
+
+
+class Material:
+    """The catalog's default dictionary and its siblings, with their model and corpus."""
+
+    def __init__(self) -> None:
+        self.settings = Settings.from_env()
+        self.runtime = Runtime(self.settings)
+        self.default = self.runtime.catalog.dictionary(self.runtime.catalog.default)
+        self.opened: list[Opened] = [self.runtime.open(d.slug) for d in self.runtime.catalog.siblings(self.default.slug)]
+
+    @property
+    def model(self) -> Any:
+        return self.runtime.model(self.default.model)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return Corpus(self.settings.data / str(self.default.corpus))
+
+    def clips(self, n: int) -> list[tuple[int, str, Waveform]]:
+        """(row, id, sound) of n clips, evenly spread over the corpus."""
+        rows = np.linspace(0, len(self.corpus.ids) - 1, n).astype(int).tolist()
+        return [(row, self.corpus.ids[row], decode(self.corpus.audio(self.corpus.ids[row])[0], CORPUS_LIMITS).waveform) for row in rows]
+
+    def clip_of(self, duration_s: float) -> Waveform:
+        """Clips of the corpus, one after the other, cut to a length."""
+        n = round(duration_s * SAMPLE_RATE_HZ)
+        sound = np.concatenate([sound.samples for _, _, sound in self.clips(20)])
+        return Waveform(np.resize(sound, n))
+
+    def capture(self, sound: Waveform) -> dict[Hook, Activations]:
+        return self.runtime.capture(self.default.model, sound, self.opened)
+
+    def bare_pass(self) -> Callable[[Waveform], torch.Tensor]:
+        """The reference: mel features and the encoder up to the hook's layer, no hook, nothing kept. [1, 1500, width] of a sound of up to 30 s."""
+        encoder, last = self.model.root.encoder, self.default.layer
+
+        def forward(sound: Waveform) -> torch.Tensor:
+            with torch.inference_mode():
+                x = torch.nn.functional.gelu(encoder.conv1(self.model.mel(sound.samples)))
+                x = torch.nn.functional.gelu(encoder.conv2(x)).permute(0, 2, 1) + encoder.embed_positions.weight
+                for layer in encoder.layers[: last + 1]:
+                    x = layer(x, None)
+            return x
+
+        sound = self.clips(1)[0][2]
+        residual = next(o.hook for o in self.opened if o.entry.kind == "residual")
+        captured = self.capture(sound)[residual].values
+        assert np.allclose(forward(sound)[0, : len(captured)].numpy(), captured, atol=1e-3), "the bare pass computes something else"
+        return forward
+
+
+# -- activations in a file: so that what is measured holds no model's pass -----------------------------------------------
+
+
+def store_activations(path: Path) -> None:
+    """Capture some clips in a process of its own: its memory is not the caller's."""
+    subprocess.run([sys.executable, "-W", "ignore", "-m", "benchmarks.material", str(path)], cwd=ROOT, check=True)
+
+
+def replayed(path: Path, n_clips: int) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
+    """(row, id, {hook: [n_frames, width]}) of n_clips clips: the stored ones over and over, each time with another loudness and noise of its own."""
+    with np.load(path) as file:
+        stored = {name: file[name] for name in file.files}
+    hooks = {name.split("|")[0] for name in stored}
+    spread = {hook: float(np.concatenate([stored[f"{hook}|{i}"] for i in range(N_STORED)]).std()) for hook in hooks}
+    for row in range(n_clips):
+        random = np.random.default_rng(row)
+        gain = np.float32(random.uniform(0.8, 1.2))
+        values = {hook: stored[f"{hook}|{row % N_STORED}"] for hook in sorted(hooks)}
+        yield row, f"clip-{row:05d}", {h: v * gain + random.normal(0, 0.05 * spread[h], v.shape).astype(np.float32) for h, v in values.items()}
+
+
+if __name__ == "__main__":
+    material = Material()
+    found = {}
+    for place, (_, _, clip) in enumerate(material.clips(N_STORED)):
+        found |= {f"{hook}|{place}": taken.values for hook, taken in material.capture(clip).items()}
+    np.savez(sys.argv[1], allow_pickle=False, **found)
