@@ -122,10 +122,11 @@ def form_view(store: Store, link: Link, kept_s: float) -> FormView:
 
 
 def tries_of(store: Store, slug: str) -> tuple[Try, ...]:
-    """Some clips with words, of 2 to 4 s where there are enough, far apart in the corpus and of different words."""
+    """Some clips with words, whole sentences of 2 to 4 s where there are enough, far apart in the corpus."""
     corpus = store.corpus(slug)
     spoken = [i for i, text in enumerate(corpus.transcripts) if len(text) > 3 and not prose.NOT_IN_FRONT & set(re.findall(r"\w+", text.casefold()))]
-    fit = [i for i in spoken if TRY_S[0] <= corpus.durations_s[i] <= TRY_S[1] and len(corpus.transcripts[i]) <= 60]
+    whole = re.compile(r"[A-Z].{10,50}[.!?]")
+    fit = [i for i in spoken if TRY_S[0] <= corpus.durations_s[i] <= TRY_S[1] and whole.fullmatch(corpus.transcripts[i])]
     pool = fit if len(fit) >= N_TRIES else spoken
     chosen = [pool[(2 * k + 1) * len(pool) // (2 * N_TRIES)] for k in range(min(N_TRIES, len(pool)))]
     return tuple(Try(corpus.ids[i], corpus.transcripts[i], prose.seconds(corpus.durations_s[i]), media_href(slug, corpus.ids[i], "audio")) for i in chosen)

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from ..errors import BadInput, EarmarkError
 from ..shelf.store import Store
-from ..units import Analysis, Waveform
+from ..units import SAMPLE_RATE_HZ, Analysis, Waveform
 from .kept import Clip, Kept
 
 if TYPE_CHECKING:
@@ -74,7 +76,10 @@ class Desk:
         return State("failed", str(error) if isinstance(error, EarmarkError) else "The model could not be loaded.")
 
     def _open(self, slug: str) -> None:
+        from ..inputs.mel import mel_grey
+
         self._open_runtime().open(slug)
+        mel_grey(Waveform(np.zeros(SAMPLE_RATE_HZ, np.float32)))  # its library loads slowly, too
 
     def _open_runtime(self) -> Runtime:
         from ..runtime import Runtime
