@@ -41,7 +41,7 @@
     });
     element.addEventListener("click", (event) => {
       const tried = event.target.closest("[data-try]");
-      if (tried) { say(""); ask({ sample: tried.dataset.try }); }
+      if (tried) ask({ sample: tried.dataset.try });
       if (event.target.closest("[data-record]")) { if (recorder) stopRecording(); else record(); }
     });
     for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -55,7 +55,10 @@
     }
   };
 
-  const ask = (what) => send({ ...what, dictionary: view().get("dictionary") || "" });
+  function ask(what) {
+    say("");
+    send({ ...what, dictionary: view().get("dictionary") || "" });
+  }
 
   // the file's own name stays here: what goes out has a random one, so that no two visitors' files meet
   function anonymous(blob, name) {
@@ -71,7 +74,6 @@
     say("Sending your sound …");
     try {
       const { path } = await upload(anonymous(blob, name));
-      say("");
       ask({ path });
     } catch {
       say("Your sound could not be sent. Check the connection and try once more.", true);
@@ -120,6 +122,14 @@
   }
 
   audio.answers = (element, watch) => {
+    // what Gradio says itself when the line is full is one word
+    const answer = element.closest("#em-audio-answer");
+    let failed = false;
+    new MutationObserver(() => {
+      const fails = Boolean(answer.querySelector(".wrap .error"));
+      if (fails && !failed) say("Your sound was not taken: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);
+      failed = fails;
+    }).observe(answer, { childList: true, subtree: true });
     watch("value", () => {
       const token = element.querySelector("[data-token]")?.dataset.token;
       if (!token) return;
@@ -158,7 +168,11 @@
     const rows = [...document.querySelectorAll("#em-audio-hits article.em-hit")];
     const same = rows.find((row) => `${em.query.get("dictionary")}:${row.dataset.unit}` === drawn);
     if (rows.length) draw(same || rows[0]);
-    else own.querySelectorAll("svg path").forEach((path) => path.setAttribute("d", ""));
+    else {
+      own.querySelectorAll(".em-plot path").forEach((path) => path.setAttribute("d", ""));
+      own.querySelector(".em-peak").hidden = true;
+      own.querySelector("[data-drawn]").textContent = "";
+    }
     const moment = document.querySelector("#em-audio-hits [data-moment]")?.dataset.moment || "";
     const mark = own.querySelector(".em-moment");
     mark.hidden = moment === "";

@@ -47,7 +47,7 @@ def app(house, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNames
     desk = Desk(store)
     demo = create_app(house, store, desk)
     _, url, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(store, desk))
-    yield SimpleNamespace(base=url.rstrip("/"), desk=desk, runs=runs, uploads=uploads)
+    yield SimpleNamespace(base=url.rstrip("/"), desk=desk, runs=runs, uploads=uploads, queue=demo._queue)
     demo.close()
     patch.undo()
 
@@ -179,6 +179,31 @@ def test_look_ups_do_not_wait_behind_the_model_and_those_who_wait_are_told(brows
     finally:
         go.set()
         for visitor in (first, second):
+            visitor.page.context.close()
+
+
+def test_when_the_line_is_full_a_sentence_says_so_and_the_form_works_on(browser: Browser, app, monkeypatch):
+    import threading
+
+    go = threading.Event()
+    listen = app.desk._clip
+    monkeypatch.setattr(app.desk, "_clip", lambda *args: (go.wait(30), listen(*args))[1])
+    monkeypatch.setattr(app.queue, "max_size", 1)
+    visitors = [Visitor(browser.new_context().new_page(), app.base) for _ in range(3)]
+    try:
+        for visitor, waits in zip(visitors[:2], (".progress-level", ".progress-text:has-text('queue')"), strict=True):
+            visitor.open("/?tab=audio&dictionary=toy-sae").locator("[data-try]").first.click()
+            visitor.page.wait_for_selector(f"#em-audio-answer {waits}")
+        late = visitors[2].open("/?tab=audio&dictionary=toy-sae")
+        late.locator("[data-try]").first.click()
+        late.wait_for_function("document.querySelector('[data-say]').innerText.includes('line')")
+        go.set()
+        visitors[1].page.wait_for_selector("#em-audio-hits article.em-hit.drawn", timeout=30_000)
+        late.locator("[data-try]").nth(1).click()
+        late.wait_for_selector("#em-audio-hits article.em-hit.drawn", timeout=30_000)
+    finally:
+        go.set()
+        for visitor in visitors:
             visitor.page.context.close()
 
 
