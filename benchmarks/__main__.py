@@ -25,7 +25,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("build_time", 400, one_thread=True),
-    Benchmark("build_memory", 300, one_thread=True),
+    Benchmark("build_memory", 400, one_thread=True),
     Benchmark("analysis", 120, one_thread=True),
     Benchmark("start", 180),
     Benchmark("deep_link", 180),

@@ -87,12 +87,12 @@ def replayed(path: Path, n_clips: int) -> Iterator[tuple[int, str, dict[str, np.
     with np.load(path) as file:
         stored = {name: file[name] for name in file.files}
     hooks = {name.split("|")[0] for name in stored}
-    spread = {hook: float(np.concatenate([stored[f"{hook}|{i}"] for i in range(N_STORED)]).std()) for hook in hooks}
+    noise = {hook: np.float32(0.05 * np.concatenate([stored[f"{hook}|{i}"] for i in range(N_STORED)]).std()) for hook in hooks}
     for row in range(n_clips):
         random = np.random.default_rng(row)
         gain = np.float32(random.uniform(0.8, 1.2))
         values = {hook: stored[f"{hook}|{row % N_STORED}"] for hook in sorted(hooks)}
-        yield row, f"clip-{row:05d}", {h: v * gain + random.normal(0, 0.05 * spread[h], v.shape).astype(np.float32) for h, v in values.items()}
+        yield row, f"clip-{row:05d}", {h: v * gain + random.standard_normal(v.shape, np.float32) * noise[h] for h, v in values.items()}
 
 
 if __name__ == "__main__":

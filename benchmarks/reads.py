@@ -61,10 +61,10 @@ def _searches(store: Store, slug: str) -> list[Callable[[], object]]:
 
 
 def _bounds(store: Store, unit: UnitId) -> tuple[float, float]:
-    """The middle of a unit's range of peaks, above the floor where there is one."""
+    """The middle of a unit's range of peaks, above the floor where there is one; in half precision, as peaks are stored."""
     stats = store.card(unit).stats
     low = stats.peak * 0.3 if stats.floor is None else stats.floor
-    return low, low + (stats.peak - low) * 0.7
+    return float(np.float16(low)), float(np.float16(low + (stats.peak - low) * 0.7))
 
 
 def _read_pairs(store: Store, slug: str) -> Iterator[tuple[float, float]]:

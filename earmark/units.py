@@ -6,7 +6,7 @@ unit holds for every kind of dictionary (`KINDS`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -202,4 +202,3 @@ class UnitCard:
     neighbours: tuple[Neighbour, ...] = ()
     match: Match | None = None
     label: str | None = None
-    notes: tuple[str, ...] = field(default=())

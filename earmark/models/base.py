@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import unknown
@@ -83,10 +82,3 @@ class LoadedModel(ABC):
     @abstractmethod
     def read(self, sample: Waveform) -> str:
         """What the model itself reads in the sample: its transcript."""
-
-
-def inference(threads: int | None = None) -> torch.inference_mode:
-    """Inference mode, after setting the number of threads where one is given."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return torch.inference_mode()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from earmark.errors import BadInput, MissingWeights, NotFound
 from earmark.offline.corpora import clips
-from earmark.offline.corpora.build import build_corpus, read_transcripts, set_transcripts
+from earmark.offline.corpora.build import build_corpus
 from earmark.offline.corpora.parts import Parts
 from earmark.offline.corpora.sources import SOURCES, Broken, Entry, Options, folder, media_type_of, parquet, safe_id, source
 from earmark.shelf.schema import SAMPLES
@@ -307,20 +307,3 @@ def test_groups_and_parts_stay_small(build, tmp_path):
     sizes = [f["bytes"] for n, f in read_manifest(report.folder)["files"].items() if n.startswith("samples-")]
     assert len(sizes) == 2 and max(sizes) < 25_000_000
     assert Table(report.folder, SAMPLES, read_manifest(report.folder)).row(29, ["id"]) == {"id": "n29"}
-
-
-def test_transcripts_set_later(build, tmp_path):
-    build([entry("a", sound(tone(0.3)), "from the source"), entry("b", sound(tone(0.3))), entry("c", sound(tone(0.4)))])
-    before = read_manifest(tmp_path / "trial")
-    told = tmp_path / "told.jsonl"
-    rows = [("a", "no"), ("b", "old"), ("b", " new  words"), ("z", "?")]
-    told.write_text("\n".join(json.dumps({"id": id_, "transcript": text}) for id_, text in rows) + '\n\n{"id": "c", "tr')
-    merged = set_transcripts(tmp_path / "trial", read_transcripts(told))
-    assert (merged.n_set, merged.n_kept, merged.n_unknown) == (1, 1, 1)
-    assert [(r["transcript"], r["transcript_by"]) for r in rows_of(tmp_path / "trial")] == [("from the source", "source"), ("new words", "model"), ("", "")]
-    after = read_manifest(tmp_path / "trial")
-    assert {k: v for k, v in after.items() if k != "files"} == {k: v for k, v in before.items() if k != "files"}
-    assert (tmp_path / "trial/LICENSE").read_bytes() == b"free"
-    told.write_text('{"id": "a"}\n{"id": "b", "transcript": "x"}\n')
-    with pytest.raises(BadInput, match="Line 1 of 'told"):
-        read_transcripts(told)

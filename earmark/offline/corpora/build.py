@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from ...errors import BadInput
 from ...inputs.audio import Limits, decode
 from ...shelf.schema import SAMPLES
-from ...shelf.tables import FORMAT, TableWriter, files_of, new_folder, read_manifest, write_json
+from ...shelf.tables import FORMAT, TableWriter, files_of, new_folder, write_json
 from ...units import Waveform
 from .clips import LONGEST_S, SHORTEST_S, is_empty, is_noise, mel_picture, pieces, to_flac
 from .parts import Parts
@@ -236,66 +234,3 @@ def _write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
     for row in rows:
         writer.write([row])
     writer.close()
-
-
-# -- transcripts made later ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Merged:
-    """What became of transcripts that were made apart from the corpus."""
-
-    n_set: int
-    n_kept: int
-    """samples whose transcript comes from the source, which stays"""
-    n_unknown: int
-    """ids that the corpus does not have, such as dropped ones"""
-
-
-def read_transcripts(path: Path) -> dict[str, str]:
-    """A JSON-lines file of {"id": ..., "transcript": ...}; a later line counts, and one that was cut off at the end does not.
-
-    Raises BadInput with the number of any other line that is not such an object.
-    """
-    told: dict[str, str] = {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            told[str(row["id"])] = " ".join(str(row["transcript"] or "").split())
-        except (ValueError, KeyError, TypeError):
-            if line.strip() and number < len(lines):
-                raise BadInput(f'Line {number} of \'{path.name}\' is not {{"id": ..., "transcript": ...}}: {line[:80]}') from None
-    return told
-
-
-def set_transcripts(folder: Path, transcripts: dict[str, str], by: str = "model") -> Merged:
-    """Put transcripts {id: text} into a corpus without decoding it again. What the source says stays; an empty text sets nothing.
-
-    Sounds, order and revision stay the same, and the folder is replaced as a whole. Raises BadTable when it is no corpus.
-    """
-    manifest = read_manifest(folder)
-    names = sorted(n for n in manifest["files"] if n.startswith("samples-"))
-    n_set = n_kept = n_found = 0
-
-    def rows() -> Iterator[dict[str, Any]]:
-        nonlocal n_set, n_kept, n_found
-        for name in names:
-            for batch in pq.ParquetFile(folder / name).iter_batches(batch_size=SAMPLES.rows_a_group, use_threads=False):
-                for row in batch.to_pylist():
-                    text = transcripts.get(row["id"])
-                    n_found += text is not None
-                    if text and row["transcript_by"] == "source":
-                        n_kept += 1
-                    elif text:
-                        n_set += 1
-                        row |= {"transcript": text, "transcript_by": by}
-                    yield row
-
-    with new_folder(folder) as fresh:
-        _write_rows(fresh, rows())
-        for name in manifest["files"]:
-            if name not in names:
-                shutil.copy2(folder / name, fresh / name)
-        write_json(fresh / "manifest.json", manifest | {"files": files_of(fresh)})
-    return Merged(n_set, n_kept, len(transcripts) - n_found)
