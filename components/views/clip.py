@@ -125,7 +125,7 @@ def tries_of(store: Store, slug: str) -> tuple[Try, ...]:
     """Some clips with words, whole sentences of 2 to 4 s where there are enough, far apart in the corpus."""
     corpus = store.corpus(slug)
     spoken = [i for i, text in enumerate(corpus.transcripts) if len(text) > 3 and not prose.NOT_IN_FRONT & set(re.findall(r"\w+", text.casefold()))]
-    whole = re.compile(r"[A-Z].{10,50}[.!?]")
+    whole = re.compile(r"[A-Z][^.]{26,50}[.!?]")
     fit = [i for i in spoken if TRY_S[0] <= corpus.durations_s[i] <= TRY_S[1] and whole.fullmatch(corpus.transcripts[i])]
     pool = fit if len(fit) >= N_TRIES else spoken
     chosen = [pool[(2 * k + 1) * len(pool) // (2 * N_TRIES)] for k in range(min(N_TRIES, len(pool)))]
