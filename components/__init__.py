@@ -4,6 +4,6 @@ A tab is a module with NAME (as in an address), TITLE, `build(context)` -> its c
 values for a link and the document's title.
 """
 
-from . import about, browse, feature
+from . import about, audio, browse, feature
 
-TABS = (browse, feature, about)
+TABS = (browse, feature, audio, about)

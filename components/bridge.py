@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,6 +17,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from earmark.links import Link
+from earmark.live.desk import Desk
 from earmark.shelf.store import Store
 
 from .card import render
@@ -31,6 +32,9 @@ class Context:
 
     store: Store
     tabs: tuple[ModuleType, ...]
+    desk: Desk
+    clip: str = ""
+    """the token of the visitor's own clip: a page knows it and sends it along; it is in no address"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def wire(demo: gr.Blocks, context: Context, page: Page) -> None:
 
     def later(event: gr.EventData) -> list[Any]:
         asked = dict(parse_qsl(str(event.query)[:4000], keep_blank_values=True))
-        return visit(context, page, asked, int(event.n))
+        return visit(replace(context, clip=str(event.clip)[:80]), page, asked, int(event.n))
 
     plain: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     demo.load(first, None, page.outputs, **plain)

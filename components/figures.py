@@ -55,6 +55,27 @@ def trace_view(example: Example, low: float, high: float) -> TraceView:
     return TraceView(line, area, zero, peak_y, round(example.start_s * X_PER_S, 1), round(example.end_s * X_PER_S, 1))
 
 
+def clip_trace(values: np.ndarray, hop_s: float, most: int = 800) -> TraceView:
+    """A whole clip's trace between its smallest value (or 0) and its largest, in a box of seconds x X_PER_S by Y_SPAN.
+
+    Of more than `most` frames every run keeps its most extreme one, at that frame's own time.
+    """
+    n = len(values)
+    run = -(-n // most)
+    kept = np.array([start + int(np.abs(values[start : start + run]).argmax()) for start in range(0, n, run)], dtype=int)
+    low, high = min(0.0, float(values.min(initial=0))), max(0.0, float(values.max(initial=0)))
+    scale = 0.94 * Y_SPAN / ((high - low) or 1.0)
+    x, y = np.round((kept + 0.5) * hop_s * X_PER_S, 1), np.round(Y_SPAN - (values[kept] - low) * scale, 1)
+    keep = np.ones(len(kept), dtype=bool)
+    keep[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
+    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x[keep], y[keep], strict=True))
+    zero = round(Y_SPAN + low * scale, 1)
+    if not points:
+        return TraceView("", "", zero, zero, 0, 0)
+    area = f"M{_n(x[0])},{_n(zero)} L{points} L{_n(x[-1])},{_n(zero)}Z"
+    return TraceView(f"M{points}", area, zero, round(Y_SPAN - (high - low) * scale, 1), 0, round(n * hop_s * X_PER_S, 1))
+
+
 def _n(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import FileData
 
 from earmark.api import card_json, hits_json
 from earmark.errors import EarmarkError
+from earmark.live.desk import Desk
 from earmark.shelf.store import Store
 from earmark.units import UnitId
+from earmark.web.records import analysis_json
+
+from .uploads import MODEL_LINE, uploaded
 
 
 def endpoints(store: Store) -> None:
@@ -45,3 +50,23 @@ def endpoints(store: Store) -> None:
 
     for function in (unit, search):
         gr.api(function, api_name=function.__name__, queue=False)
+
+
+def audio_endpoint(desk: Desk) -> None:
+    """Register `analyse_audio`, which waits in the same line as the page; call it inside a Blocks context."""
+
+    def analyse_audio(audio: FileData, dictionary: str, top: int = 20, order: str = "relative") -> dict[str, Any]:
+        """The units that fire on a sound, with the model's transcript. Times are seconds, shares lie in 0..1, what does not apply is null.
+
+        Args:
+            audio: a sound file: wav, mp3, flac, ogg, opus, m4a or webm; the first minute is used
+            dictionary: a slug, such as whisper-tiny.en-l2-sae
+            top: how many units, 1 to 500
+            order: relative (peak over the unit's own largest value in the corpus), peak, mean or rarity
+        """
+        try:
+            return analysis_json(desk.analyse(dictionary, desk.take(uploaded(audio)), int(top), order))
+        except EarmarkError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    gr.api(analyse_audio, api_name="analyse_audio", concurrency_limit=1, concurrency_id=MODEL_LINE)

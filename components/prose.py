@@ -32,6 +32,14 @@ QUANTILE_NOTE = (
     "True quantiles of a deterministic sample of 200 of this unit's non-zero peaks (one peak a clip): the clips whose ids hash lowest. Not bins of equal width."
 )
 GROUP_NOTES = {"top": "The clips with the largest values, one entry a clip.", "bottom": "The clips with the smallest values, one entry a clip."}
+HEARD_SORTS = {"relative": "Share of its largest", "peak": "Peak", "mean": "Mean", "rarity": "Rarity", "moment": "At a moment"}
+HEARD_NOTES = {
+    "relative": "Sorted by the peak here over the unit's own largest value in the corpus, so that units that are always a little active do not fill the list.",
+    "peak": "Sorted by the peak in this clip.",
+    "mean": "Sorted by the mean over the whole clip.",
+    "rarity": "Sorted by density: units that the corpus hardly ever makes fire come first.",
+    "moment": "Sorted by the value in the frame of 20 ms at the moment that you clicked on the spectrogram.",
+}
 SORTS = {"words": "Shared words", "peak": "Peak", "density": "Density", "unit": "Number", "match": "Match"}
 # units whose strongest clips say one of these don't lead the list that a visitor sees first; every other order has them in place
 NOT_IN_FRONT = {

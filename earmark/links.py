@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-TABS = ("browse", "feature", "about")
+TABS = ("browse", "feature", "audio", "about")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
 DEFAULT_SORT = "words"
@@ -42,6 +42,15 @@ class BrowseView:
 
 
 @dataclass(frozen=True)
+class HeardView:
+    """In what order the units that fire on a visitor's own clip are listed. The clip itself is in no address."""
+
+    order: str = "relative"
+    at_s: float | None = None
+    """the moment, where they are ordered by their values at one"""
+
+
+@dataclass(frozen=True)
 class Link:
     """Every state worth sending."""
 
@@ -53,6 +62,7 @@ class Link:
     sample: str | None = None
     revision: str | None = None
     """the dictionary's short content hash; an older one opens with a notice"""
+    heard: HeardView = HeardView()
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> tuple[Link, tuple[str, ...]]:
@@ -66,6 +76,7 @@ class Link:
         unit = _integer(query, "unit", notices)
         if tab == "feature" and unit is None and query.get("unit", "").strip():
             tab = "browse"
+        audio = tab == "audio"
         link = cls(
             tab=tab,
             dictionary=query.get("dictionary", "")[:80],
@@ -73,7 +84,7 @@ class Link:
             filter=Filter(_number(query, "min", notices), _number(query, "max", notices), flag(query.get("absolute", "")) or False),
             browse=BrowseView(
                 text=query.get("q", "")[:MAX_TEXT],
-                sort=query.get("sort", DEFAULT_SORT)[:20],
+                sort=DEFAULT_SORT if audio else query.get("sort", DEFAULT_SORT)[:20],
                 descending=query.get("order", "desc") != "asc",
                 min_density=_number(query, "dmin", notices),
                 max_density=_number(query, "dmax", notices),
@@ -82,6 +93,7 @@ class Link:
             ),
             sample=query.get("sample", "")[:MAX_TEXT] or None,
             revision=query.get("rev", "")[:16] or None,
+            heard=HeardView(query.get("sort", "relative")[:20], _number(query, "at", notices)) if audio else HeardView(),
         )
         return link, tuple(notices)
 
@@ -108,6 +120,8 @@ class Link:
                 "dead": None if b.dead == "hide" else b.dead,
                 "page": None if b.page == 1 else b.page,
             }
+        if self.tab == "audio":
+            parts |= {"sort": None if self.heard.order == "relative" else self.heard.order, "at": _short(self.heard.at_s)}
         parts["rev"] = self.revision
         return urlencode({k: v for k, v in parts.items() if v is not None})
 
@@ -128,6 +142,16 @@ def unit_media_href(dictionary: str, unit: int, kind: str) -> str:
 def media_href(corpus: str, sample: str, kind: str) -> str:
     """A sample's sound or picture: kind is `audio` or `mel.png`."""
     return f"/media/{quote(corpus, safe='')}/{quote(sample, safe='')}/{kind}"
+
+
+def own_href(token: str, kind: str) -> str:
+    """The sound (`sound.wav`) or picture (`mel.png`) of a visitor's own clip."""
+    return f"/own/{quote(token, safe='')}/{kind}"
+
+
+def model_href(dictionary: str) -> str:
+    """Whether a dictionary's model is loaded."""
+    return f"/model/{quote(dictionary, safe='')}"
 
 
 def api_href(*parts: str | int, **query: str) -> str:

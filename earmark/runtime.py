@@ -41,6 +41,8 @@ class Runtime:
         self._models: OrderedDict[str, LoadedModel] = OrderedDict()
         self._opened: dict[str, Opened] = {}
         self._lock = threading.RLock()
+        self._running = threading.Lock()
+        """hooks hang on the model that all share: one pass at a time"""
 
     def model(self, slug: str) -> LoadedModel:
         """Raises NotFound for an unlisted model and MissingWeights when no source has it."""
@@ -80,4 +82,12 @@ class Runtime:
 
     def capture(self, model: str, sample: Waveform, opened: Sequence[Opened]) -> dict[Hook, Activations]:
         """One pass of the model for several dictionaries."""
-        return self.model(model).capture(sample, list(dict.fromkeys(o.hook for o in opened)))
+        loaded = self.model(model)
+        with self._running:
+            return loaded.capture(sample, list(dict.fromkeys(o.hook for o in opened)))
+
+    def read(self, model: str, sample: Waveform) -> str:
+        """What the model itself reads in the sample."""
+        loaded = self.model(model)
+        with self._running:
+            return loaded.read(sample)

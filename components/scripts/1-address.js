@@ -25,7 +25,7 @@
     slow = setTimeout(() => document.documentElement.classList.add("em-busy"), 120);
     clearTimeout(late);
     late = setTimeout(() => document.documentElement.classList.remove("em-busy"), 20000);
-    send({ query, n: em.n });
+    send({ query, n: em.n, clip: em.clip || "" });
   };
 
   const kept = () => [...new URLSearchParams(location.search)].filter(([name]) => name.startsWith("__"));

@@ -6,6 +6,7 @@
   let playing = null; // the figure that plays
   let latest = null; // the figure that played last
   let round = 0;
+  let began = ""; // the sample that the playing figure showed when it began
 
   const parts = (figure) => ({ audio: figure.querySelector("audio"), cursor: figure.querySelector(".em-cursor"), button: figure.querySelector(".em-play") });
 
@@ -32,6 +33,7 @@
     const { audio, button } = parts(figure);
     const src = audio.getAttribute("src");
     playing = latest = figure;
+    began = figure.dataset.sample;
     figure.classList.add("playing", "heard");
     button.setAttribute("aria-pressed", "true");
     audio.currentTime = from;
@@ -59,8 +61,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.key !== " " || event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
     if (event.target.closest?.("input, textarea, select, button, a, summary, [contenteditable], audio")) return;
-    const shown = document.querySelector("#em-feature .em-ex");
-    if (em.tab !== "feature" || !shown) return;
+    const shown = document.querySelector({ feature: "#em-feature .em-ex", audio: "#em-audio-clip .em-ex" }[em.tab] || "#none");
+    if (!shown) return;
     event.preventDefault();
     toggle(playing || (latest?.isConnected ? latest : shown));
   });
@@ -150,11 +152,12 @@
 
   // a new view: whatever played belongs to the old one, whose elements may have been given to other samples
   document.addEventListener("earmark:view", () => {
-    stop();
+    // a visitor's own clip plays on while its list is sorted anew
+    const own = em.tab === "audio" && playing?.hasAttribute("data-own") && playing.dataset.sample === began ? playing : null;
+    if (!own) { stop(); latest = null; }
     montageStop();
-    latest = null;
-    document.querySelectorAll(".em-ex audio").forEach((audio) => { if (!audio.paused) audio.pause(); });
-    document.querySelectorAll(".em-cursor").forEach((cursor) => { cursor.style.left = ""; });
+    document.querySelectorAll(".em-ex audio").forEach((audio) => { if (!audio.paused && !own?.contains(audio)) audio.pause(); });
+    document.querySelectorAll(".em-cursor").forEach((cursor) => { if (!own?.contains(cursor)) cursor.style.left = ""; });
     // an element that was given another picture shows the old one until the new one is here
     document.querySelectorAll(".em-plot img, .em-strip img").forEach((img) => {
       if (img.complete) return;
@@ -162,5 +165,6 @@
       img.onload = img.onerror = () => { img.style.opacity = ""; };
     });
   });
+  em.playFrom = play;
   em.playing = () => playing && parts(playing).audio;
 })();

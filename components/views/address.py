@@ -7,7 +7,8 @@ import random
 from dataclasses import replace
 
 from earmark.errors import EarmarkError
-from earmark.links import Link
+from earmark.links import HeardView, Link
+from earmark.live.analysis import MOMENT, ORDERS
 from earmark.shelf.store import Store
 
 
@@ -18,6 +19,8 @@ def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Lin
     if link.filter.low is not None and link.filter.high is not None and link.filter.low > link.filter.high:
         link = replace(link, filter=replace(link.filter, low=link.filter.high, high=link.filter.low))
         said.append("The smallest value was larger than the largest; they were swapped.")
+    if link.tab == "audio":
+        link = replace(link, heard=_settle_order(link.heard))
     if link.tab != "feature":
         return replace(link, unit=None, revision=None), tuple(said)
     try:
@@ -46,6 +49,14 @@ def _settle_dictionary(store: Store, link: Link, said: list[str]) -> Link:
     chosen = near[0] if near else default
     said.append(f"There is no dictionary '{link.dictionary}'. This is {chosen}.")
     return replace(link, dictionary=chosen)
+
+
+def _settle_order(heard: HeardView) -> HeardView:
+    """An order that there is; a moment that no clip could have is none."""
+    at_s = None if heard.at_s is None or not 0 <= heard.at_s < 3600 else heard.at_s
+    if heard.order == MOMENT:
+        return HeardView(MOMENT, at_s or 0.0)
+    return HeardView(heard.order if heard.order in ORDERS else "relative")
 
 
 def _pick(store: Store, slug: str) -> int:

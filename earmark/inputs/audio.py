@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ class Limits:
     max_source_s: float = 1_200.0
     """longer sounds are refused"""
     max_used_s: float | None = None
-    """longer sounds are cut to this, with a notice"""
+    """longer sounds are cut to this, with a notice; what lies behind it is counted, not kept"""
+    max_decode_s: float = 60.0
+    """reading that takes longer than this is given up"""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ def decode(data: bytes, limits: Limits = Limits()) -> Sound:
         raise BadInput(f"The file is empty. Bring a recording as {FORMATS}.")
     if len(data) > limits.max_bytes:
         raise BadInput(f"The file has {len(data) / 1e6:.1f} MB; at most {limits.max_bytes / 1e6:.0f} MB are taken. Cut it or compress it, as mp3 for example.")
-    rate_hz, samples, broke_off = _mono(data, limits)
-    notices = [f"The file breaks off after {len(samples) / rate_hz:.1f} s; what could be read is used."] if broke_off else []
-    return _finish(rate_hz, samples, limits, notices)
+    rate_hz, samples, n_samples, broke_off = _mono(data, limits)
+    notices = [f"The file breaks off after {n_samples / rate_hz:.1f} s; what could be read is used."] if broke_off else []
+    return _finish(rate_hz, samples, limits, notices, n_samples)
 
 
 def read_file(path: Path, limits: Limits = Limits()) -> bytes:
@@ -72,23 +75,14 @@ def read_file(path: Path, limits: Limits = Limits()) -> bytes:
         raise BadInput(f"'{path.name}' cannot be read: {error.strerror or type(error).__name__}.") from None
 
 
-def from_array(rate_hz: int, samples: np.ndarray, limits: Limits = Limits()) -> Sound:
-    """The same for samples that are already in memory: [n] or [n, channels], integers or floats."""
-    array = np.asarray(samples)
-    if np.issubdtype(array.dtype, np.integer):
-        array = array.astype(np.float32) / float(np.iinfo(array.dtype).max + 1)
-    if array.ndim == 2:
-        array = array.mean(axis=1)
-    return _finish(rate_hz, array.astype(np.float32), limits, [])
-
-
-def _finish(rate_hz: int, samples: np.ndarray, limits: Limits, notices: list[str]) -> Sound:
+def _finish(rate_hz: int, samples: np.ndarray, limits: Limits, notices: list[str], n_samples: int | None = None) -> Sound:
+    """`n_samples` is how many there were, where fewer were kept."""
     if len(samples) and not np.isfinite(samples).any():
         raise BadInput("None of the sound's samples is a finite number. Save it again, as wav for example.")
     if not np.isfinite(samples).all():
         notices.append(f"{int((~np.isfinite(samples)).sum())} samples were not finite numbers and were taken as silence.")
         samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-    duration_s = len(samples) / rate_hz
+    duration_s = (n_samples or len(samples)) / rate_hz
     if duration_s < MIN_DURATION_S:
         raise BadInput(f"The sound lasts {duration_s * 1000:.1f} ms ({len(samples)} samples); at least {MIN_DURATION_S * 1000:.0f} ms are needed.")
     if limits.max_used_s is not None and duration_s > limits.max_used_s:
@@ -107,8 +101,8 @@ def to_rate(samples: np.ndarray, rate_hz: int, target_hz: int = SAMPLE_RATE_HZ) 
     return librosa.resample(samples, orig_sr=rate_hz, target_sr=target_hz, res_type="soxr_hq")
 
 
-def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray, bool]:
-    """(samples a second, mono samples, whether the file breaks off)"""
+def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray, int, bool]:
+    """(samples a second, the mono samples that are used, how many there were, whether the file breaks off)"""
     for read in (_with_soundfile, _with_av):
         blocks = read(data)
         try:
@@ -123,13 +117,16 @@ def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray, bool]:
     raise BadInput(f"The file cannot be read as sound. Bring a recording as {FORMATS}.")
 
 
-def _gather(blocks: Iterator, rate_hz: int, limits: Limits) -> tuple[np.ndarray, bool]:
+def _gather(blocks: Iterator, rate_hz: int, limits: Limits) -> tuple[np.ndarray, int, bool]:
     parts, n, broke_off = [], 0, False
+    end = time.monotonic() + limits.max_decode_s
     try:
         for block in blocks:
-            part = block.mean(axis=1, dtype=np.float32) if block.ndim == 2 else block
-            parts.append(part)
-            n += len(part)
+            if limits.max_used_s is None or n <= limits.max_used_s * rate_hz:
+                parts.append(block.mean(axis=1, dtype=np.float32) if block.ndim == 2 else block)
+            n += len(block)
+            if time.monotonic() > end:
+                raise BadInput(f"Reading the file took longer than {limits.max_decode_s:.0f} s and was given up. Cut it, or save it as wav.")
             if n > limits.max_source_s * rate_hz:
                 raise BadInput(f"The sound is longer than {limits.max_source_s / 60:.0f} minutes, the most that is decoded. Cut out the part you want.")
     except _CannotRead as error:
@@ -138,7 +135,7 @@ def _gather(blocks: Iterator, rate_hz: int, limits: Limits) -> tuple[np.ndarray,
             raise BadInput(f"The file breaks off before any sound ({error}). Bring a recording as {FORMATS}.") from None
     if not n:
         raise BadInput(f"The file holds no sound. Bring a recording as {FORMATS}.")
-    return np.concatenate(parts), broke_off
+    return np.concatenate(parts), n, broke_off
 
 
 class _CannotRead(Exception):

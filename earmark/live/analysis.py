@@ -1,53 +1,81 @@
-"""Which units fire on a visitor's sound: one pass, then everything is read from the stored traces."""
+"""Which units fire on a visitor's sound: one pass, then everything is read from the stored traces. No torch by itself."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import BadInput, EarmarkError
-from ..runtime import Runtime
 from ..shelf.store import Store
-from ..units import Analysis, UnitHit, Waveform
+from ..units import Analysis, FrameGrid, UnitHit, Waveform
+
+if TYPE_CHECKING:
+    from ..dictionaries.base import Codes
+    from ..runtime import Runtime
 
 MAX_HITS = 500
 ORDERS = ("relative", "peak", "mean", "rarity")
+MOMENT = "moment"
+"""the order by the values at one time, where a time can be chosen"""
 
 
 def analyse(runtime: Runtime, store: Store, slug: str, sound: Waveform, *, top: int = 20, order: str = "relative", transcribe: bool = True) -> Analysis:
-    """The `top` units that fire on a sound, sorted by `order`.
+    """The `top` units that fire on a sound, sorted by `order` (see `rank`). Raises BadInput for an unknown order or a top out of range."""
+    check_order(top, order)
+    opened = runtime.open(slug)
+    taken = runtime.capture(opened.entry.model, sound, [opened])[opened.hook]
+    hits, traces = rank(store, slug, opened.dictionary.codes(taken.values), taken.grid, top=top, order=order)
+    text = runtime.read(opened.entry.model, sound) if transcribe else None
+    return Analysis(hits, traces, taken.grid, sound.duration_s, text)
 
-    relative: peak over the unit's own largest value in the corpus, so that dense units do not swamp the list (by peak where there
-    are no tables); peak; mean over positions; rarity: lowest density first. Raises BadInput for an unknown order or a top out of range.
-    """
+
+def check_order(top: int, order: str) -> None:
     if not 1 <= top <= MAX_HITS:
         raise BadInput(f"top is {top}; 1 to {MAX_HITS} units can be listed.")
     if order not in ORDERS:
         raise BadInput(f"There is no order '{order[:40]}'; valid: {', '.join(ORDERS)}.")
-    opened = runtime.open(slug)
-    taken = runtime.capture(opened.entry.model, sound, [opened])[opened.hook]
-    units, values = opened.dictionary.codes(taken.values).active()
+
+
+def rank(
+    store: Store, slug: str, codes: Codes, grid: FrameGrid, *, top: int, order: str, at_s: float = 0.0
+) -> tuple[tuple[UnitHit, ...], dict[int, np.ndarray]]:
+    """The `top` units that fire, and the trace of each.
+
+    relative: peak over the unit's own largest value in the corpus, so that dense units do not swamp the list (by peak where there
+    are no tables); peak; mean over positions; rarity: lowest density first; moment: the values in the frame that covers `at_s`.
+    """
+    units, values = codes.active()
+    if not len(units):
+        return (), {}
     at = values.argmax(axis=0)
     peaks = values[at, np.arange(len(units))]
     corpus_peak, density = _known(store, slug, units)
     relative = np.divide(peaks, corpus_peak, out=np.full(len(units), np.nan), where=corpus_peak > 0)
-    rank = {"relative": peaks if np.isnan(relative).all() else np.nan_to_num(relative), "peak": peaks, "mean": values.mean(axis=0), "rarity": -density}[order]
-    chosen = np.lexsort((units, -rank))
-    chosen = chosen[peaks[chosen] > 0][:top]
+    keys = {
+        "relative": lambda: peaks if np.isnan(relative).all() else np.nan_to_num(relative),
+        "peak": lambda: peaks,
+        "mean": lambda: values.mean(axis=0),
+        "rarity": lambda: -density,
+        MOMENT: lambda: values[grid.frame_at(at_s)],
+    }
+    key = keys[order]()
+    chosen = np.lexsort((units, -key))
+    fires = key > 0 if order == MOMENT else peaks > 0
+    chosen = chosen[fires[chosen]][:top]
     hits = tuple(
         UnitHit(
             unit=int(units[i]),
             peak=float(peaks[i]),
             relative=_or_none(float(relative[i])),
-            at_s=round(taken.grid.start_s(int(at[i])), 6),
+            at_s=round(grid.start_s(int(at[i])), 6),
             mean=float(values[:, i].mean()),
             density=_or_none(float(density[i])),
         )
         for i in chosen
     )
-    text = runtime.model(opened.entry.model).read(sound) if transcribe else None
-    return Analysis(hits, {int(units[i]): values[:, i].copy() for i in chosen}, taken.grid, sound.duration_s, text)
+    return hits, {int(units[i]): values[:, i].copy() for i in chosen}
 
 
 def _known(store: Store, slug: str, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -262,3 +262,13 @@ def test_more_examples_are_shown_when_asked_for(visitor):
     assert page.locator(".em-group[data-group=top] [data-more]").count() == 1
     page.locator(".em-group[data-group=top] [data-more]").click()
     assert page.locator(".em-group[data-group=top] .em-ex:visible").count() == N_TOP
+
+
+def test_without_its_weights_the_audio_tab_says_so_and_the_rest_works(visitor):
+    page = visitor.open(f"/?tab=audio&dictionary={SAE}")
+    page.wait_for_selector("[data-model-state][data-state=failed]", timeout=60_000)
+    assert "tiny" in page.locator("[data-model-state]").inner_text()
+    page.locator("[data-try]").first.click()
+    page.wait_for_selector("#em-audio-answer [role=alert]", timeout=30_000)
+    visitor.does(page.get_by_role("link", name="Browse", exact=True).click)
+    assert page.locator(".em-row:not(.head)").count() == 24

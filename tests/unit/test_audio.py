@@ -14,7 +14,7 @@ import soundfile as sf
 from scipy.signal import resample_poly
 
 from earmark.errors import BadInput
-from earmark.inputs.audio import Limits, decode, from_array
+from earmark.inputs.audio import Limits, decode
 
 RATE = 16_000
 
@@ -150,10 +150,3 @@ def test_a_header_that_promises_more_than_there_is_costs_nothing() -> None:
     at = data.index(b"data") + 4
     data[at : at + 4] = struct.pack("<I", 0xFFFFFFF0)
     assert decode(bytes(data)).waveform.duration_s == pytest.approx(2.0, abs=0.01)
-
-
-def test_arrays_are_read_as_files_are() -> None:
-    samples = burst()
-    as_int = np.rint(samples * 32767).astype(np.int16)
-    assert from_array(RATE, as_int).waveform.samples == pytest.approx(samples, abs=1e-4)
-    assert from_array(RATE, np.stack([as_int, as_int], axis=1)).waveform.samples == pytest.approx(samples, abs=1e-4)

@@ -73,3 +73,15 @@ def test_a_filter_says_when_it_is_exact():
     assert prose.exactness(None, 0.1, 3, 40).startswith("Exact")
     assert prose.exactness(2.0, 2.5, 40, 40) == "The 40 strongest are shown. Exact: every clip's peak of 2 and more is stored."
     assert "some are missing" in prose.exactness(2.0, 1.0, 3, 40) and "some are missing" in prose.exactness(2.0, None, 3, 40)
+
+
+@pytest.mark.parametrize("n", [1, 5, 799, 801, 3000])
+def test_a_whole_clip_keeps_its_peak_at_its_own_time(n):
+    values = np.random.default_rng(n).normal(0, 1, n).astype(np.float32)
+    at = n // 3
+    values[at] = 9
+    drawn = points(figures.clip_trace(values, 0.02).line)
+    apex = min(drawn, key=lambda p: p[1])
+    assert apex == (pytest.approx(100 * (at + 0.5) * 0.02, abs=0.06), pytest.approx(6))
+    assert len(drawn) <= 800 and all(0 <= y <= 100 for _, y in drawn)
+    assert [x for x, _ in drawn] == sorted(x for x, _ in drawn)

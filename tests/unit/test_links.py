@@ -11,7 +11,7 @@ import pytest
 
 import components
 from components.views.address import settle
-from earmark.links import TABS, BrowseView, Filter, Link, api_href, flag, media_href, short_link, unit_media_href
+from earmark.links import TABS, BrowseView, Filter, HeardView, Link, api_href, flag, media_href, short_link, unit_media_href
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 from tests.fixtures.shelf import N_UNITS, NEURONS, SAE, Shelf, build_shelf, copy_shelf
@@ -25,6 +25,8 @@ LINKS = (
     (Link("feature", "d", 12, revision="0badcafe"), "tab=feature&dictionary=d&unit=12&rev=0badcafe"),
     (Link("browse", "d", browse=BrowseView("ö & <b>", "density", False, 1e-5, 0.1, "only", 3)), None),
     (Link("about"), "tab=about"),
+    (Link("audio", "d"), "tab=audio&dictionary=d"),
+    (Link("audio", "d", heard=HeardView("moment", 1.24)), "tab=audio&dictionary=d&sort=moment&at=1.24"),
 )
 
 

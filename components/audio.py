@@ -1,0 +1,64 @@
+"""The tab Audio: a sound of one's own, and the units that fire on it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from earmark.errors import EarmarkError
+from earmark.links import Link
+from earmark.live.desk import Desk, Tell
+
+from .bridge import Context
+from .card import render
+from .uploads import MODEL_LINE, uploaded
+from .views.clip import clip_view, form_view, hits_view
+
+NAME = "audio"
+TITLE = "Audio"
+
+ON_LOAD = "window.earmark.audio.connect(element, upload, (data) => trigger('listen', data), (data) => trigger('forget', data))"
+ON_ANSWER = "window.earmark.audio.answers(element, watch)"
+
+
+def build(context: Context) -> tuple[gr.HTML, ...]:
+    plain: dict[str, Any] = {"apply_default_css": False}
+    form = gr.HTML(render("loading.html", what="this page"), elem_id="em-audio-form", js_on_load=ON_LOAD, **plain)
+    answer = gr.HTML("", elem_id="em-audio-answer", js_on_load=ON_ANSWER, **plain)
+    clip = gr.HTML("", elem_id="em-audio-clip", js_on_load=None, **plain)
+    hits = gr.HTML("", elem_id="em-audio-hits", js_on_load=None, **plain)
+
+    def listen(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
+        return answer_to(context.desk, event._data, lambda share, words: progress(share, desc=words))
+
+    def forget(event: gr.EventData) -> None:
+        context.desk.kept.drop(str(event._data.get("clip", "")))
+
+    form.listen(listen, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, trigger_mode="always_last", api_visibility="private")
+    form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
+    return form, clip, hits
+
+
+def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
+    """What is said to a sound that a visitor brings: the token of the clip, or a sentence about what was wrong."""
+    dictionary, sample, once = str(asked.get("dictionary", "")), asked.get("sample"), secrets.token_hex(4)
+    try:
+        data = desk.sample(dictionary, str(sample)) if sample else desk.take(uploaded(str(asked.get("path", ""))))
+        return render("audio-answer.html", token=desk.listen(dictionary, data, str(sample) if sample else None, tell), problem=None, once=once)
+    except EarmarkError as error:
+        return render("audio-answer.html", token=None, problem=str(error), once=once)
+
+
+def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
+    """What the tab's components show for a link and the visitor's own clip, and the document's title. The model starts loading."""
+    desk, store = context.desk, context.store
+    desk.warm(link.dictionary)
+    form = render("audio-form.html", form=form_view(store, link, desk.kept.max_age_s))
+    clip = desk.kept.get(context.clip) if context.clip else None
+    if clip is None:
+        return (form, render("audio-empty.html", gone=bool(context.clip)), ""), "Your audio · Earmark"
+    shown = render("audio-clip.html", clip=clip_view(store, context.clip, clip, link.dictionary))
+    return (form, shown, render("audio-hits.html", page=hits_view(store, link, clip))), f"Your audio · {link.dictionary} · Earmark"

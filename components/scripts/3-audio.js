@@ -1,0 +1,228 @@
+/* A sound of one's own: file, microphone or an example; then traces over its spectrogram. The token of the clip stays in this page. */
+(() => {
+  const em = window.earmark;
+  const KEY = "earmark-clip";
+  const audio = (em.audio = {});
+  const root = () => document.querySelector("#em-audio-form .em-own");
+  const figure = () => document.querySelector("#em-audio-clip .em-ex.own");
+  let send = null;
+  let forget = null;
+  let upload = null;
+  let recorder = null; // { media, stream, timer }
+  let drawn = ""; // dictionary:unit
+  let polling = 0;
+  let fresh = false; // the next view is the answer to a sound
+
+  try { em.clip = sessionStorage.getItem(KEY) || ""; } catch { em.clip = ""; }
+
+  function keep(token) {
+    em.clip = token;
+    try { if (token) sessionStorage.setItem(KEY, token); else sessionStorage.removeItem(KEY); } catch { /* a page without storage keeps it until it is left */ }
+  }
+
+  function say(text, bad = false) {
+    const line = root()?.querySelector("[data-say]");
+    if (!line) return;
+    line.textContent = text;
+    line.classList.toggle("bad", bad);
+  }
+
+  const view = () => new URLSearchParams(em.tab === "audio" ? em.query : em.last.audio || "tab=audio");
+
+  // -- bringing ----------------------------------------------------------------------------------------------------------------
+
+  audio.connect = (element, uploader, listen, forgetter) => {
+    [upload, send, forget] = [uploader, listen, forgetter];
+    element.addEventListener("change", (event) => {
+      if (!event.target.matches("[data-file]")) return;
+      const file = event.target.files[0];
+      event.target.value = "";
+      if (file) bring(file, file.name);
+    });
+    element.addEventListener("click", (event) => {
+      const tried = event.target.closest("[data-try]");
+      if (tried) ask({ sample: tried.dataset.try });
+      if (event.target.closest("[data-record]")) { if (recorder) stopRecording(); else record(); }
+    });
+    for (const kind of ["dragover", "dragleave", "drop"]) {
+      element.addEventListener(kind, (event) => {
+        const box = event.target.closest("[data-drop]");
+        if (!box) return;
+        event.preventDefault();
+        box.classList.toggle("over", kind === "dragover");
+        if (kind === "drop" && event.dataTransfer.files[0]) bring(event.dataTransfer.files[0], event.dataTransfer.files[0].name);
+      });
+    }
+  };
+
+  function ask(what) {
+    say("");
+    send({ ...what, dictionary: view().get("dictionary") || "" });
+  }
+
+  // the file's own name stays here: what goes out has a random one, so that no two visitors' files meet
+  function anonymous(blob, name) {
+    const ending = (/\.[A-Za-z0-9]{1,5}$/.exec(name) || [".bin"])[0].toLowerCase();
+    const random = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+    return new File([blob], random + ending, { type: blob.type });
+  }
+
+  async function bring(blob, name) {
+    const most = Number(root().dataset.maxMb);
+    if (blob.size > most * 1e6) { say(`That file has ${(blob.size / 1e6).toFixed(1)} MB; at most ${most} MB are taken. Cut it, or save it as mp3.`, true); return; }
+    if (!blob.size) { say("That file is empty. Choose another one.", true); return; }
+    say("Sending your sound …");
+    try {
+      const { path } = await upload(anonymous(blob, name));
+      ask({ path });
+    } catch {
+      say("Your sound could not be sent. Check the connection and try once more.", true);
+    }
+  }
+
+  async function record() {
+    const button = root().querySelector("[data-record]");
+    if (!navigator.mediaDevices?.getUserMedia || !window.MediaRecorder) { say("This browser does not record here. Choose a file instead.", true); return; }
+    let stream;
+    try { stream = await navigator.mediaDevices.getUserMedia({ audio: true }); } catch (error) {
+      say(error.name === "NotFoundError" ? "No microphone was found. Choose a file instead." : "The microphone was not allowed. Allow it in the browser, or choose a file.", true);
+      return;
+    }
+    const media = new MediaRecorder(stream);
+    const pieces = [];
+    const begun = performance.now();
+    const most = Number(root().dataset.maxS);
+    const tick = () => {
+      const seconds = Math.floor((performance.now() - begun) / 1000);
+      button.querySelector("[data-words]").textContent = `Stop · ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+      if (seconds >= most) stopRecording();
+    };
+    media.ondataavailable = (event) => { if (event.data.size) pieces.push(event.data); };
+    media.onstop = () => bring(new Blob(pieces, { type: media.mimeType }), /mp4/.test(media.mimeType) ? "r.m4a" : /ogg/.test(media.mimeType) ? "r.ogg" : "r.webm");
+    media.start(1000);
+    recorder = { media, stream, timer: setInterval(tick, 250) };
+    button.classList.add("on");
+    button.setAttribute("aria-pressed", "true");
+    say("Recording. Press Stop when you are done.");
+    tick();
+  }
+
+  function stopRecording() {
+    if (!recorder) return;
+    const { media, stream, timer } = recorder;
+    recorder = null;
+    clearInterval(timer);
+    media.stop();
+    stream.getTracks().forEach((track) => track.stop());
+    const button = root()?.querySelector("[data-record]");
+    if (!button) return;
+    button.classList.remove("on");
+    button.setAttribute("aria-pressed", "false");
+    button.querySelector("[data-words]").textContent = "Record";
+  }
+
+  audio.answers = (element, watch) => {
+    // what Gradio says itself when the line is full is one word
+    const answer = element.closest("#em-audio-answer");
+    let failed = false;
+    new MutationObserver(() => {
+      const fails = Boolean(answer.querySelector(".wrap .error"));
+      if (fails && !failed) say("Your sound was not taken: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);
+      failed = fails;
+    }).observe(answer, { childList: true, subtree: true });
+    watch("value", () => {
+      const token = element.querySelector("[data-token]")?.dataset.token;
+      if (!token) return;
+      if (em.clip) forget({ clip: em.clip });
+      keep(token);
+      drawn = "";
+      fresh = true;
+      const query = view();
+      if (query.get("sort") === "moment") { query.delete("sort"); query.delete("at"); }
+      if (em.tab === "audio") em.go(query.toString(), "replace"); else em.last.audio = query.toString();
+    });
+  };
+
+  // -- the results -------------------------------------------------------------------------------------------------------------
+
+  function draw(row) {
+    const own = figure();
+    if (!own || !row) return;
+    drawn = `${em.query.get("dictionary")}:${row.dataset.unit}`;
+    const [area, line] = ["area", "line"].map((name) => row.querySelector(`.em-mini .${name}`)?.getAttribute("d") || "");
+    own.querySelector(".area").setAttribute("d", area);
+    own.querySelectorAll(".halo, .line").forEach((path) => path.setAttribute("d", line));
+    const peak = own.querySelector(".em-peak");
+    peak.hidden = false;
+    peak.style.left = `${row.dataset.marker}%`;
+    own.querySelector("[data-drawn]").textContent = row.dataset.caption;
+    document.querySelectorAll("#em-audio-hits .em-hit").forEach((other) => {
+      other.classList.toggle("drawn", other === row);
+      other.querySelector("[data-draw]")?.setAttribute("aria-pressed", String(other === row));
+    });
+  }
+
+  function drawAgain() {
+    const own = figure();
+    if (!own) return;
+    const rows = [...document.querySelectorAll("#em-audio-hits article.em-hit")];
+    const same = rows.find((row) => `${em.query.get("dictionary")}:${row.dataset.unit}` === drawn);
+    if (rows.length) draw(same || rows[0]);
+    else {
+      own.querySelectorAll(".em-plot path").forEach((path) => path.setAttribute("d", ""));
+      own.querySelector(".em-peak").hidden = true;
+      own.querySelector("[data-drawn]").textContent = "";
+    }
+    const moment = document.querySelector("#em-audio-hits [data-moment]")?.dataset.moment || "";
+    const mark = own.querySelector(".em-moment");
+    mark.hidden = moment === "";
+    mark.style.left = `${(100 * Number(moment)) / Number(own.dataset.duration)}%`;
+  }
+
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    const plot = target.closest?.("#em-audio-clip .em-plot");
+    if (plot) {
+      const box = plot.getBoundingClientRect();
+      const share = Math.max(0, Math.min(0.9999, (event.clientX - box.left) / box.width));
+      const query = view();
+      const mode = query.get("sort") === "moment" ? "replace" : "push";
+      query.set("sort", "moment");
+      query.set("at", (share * Number(figure().dataset.duration)).toFixed(3));
+      em.go(query.toString(), mode);
+      return;
+    }
+    if (target.closest?.("[data-forget]")) {
+      forget({ clip: em.clip });
+      keep("");
+      em.go(view().toString(), "replace");
+      return;
+    }
+    const row = target.closest?.("#em-audio-hits article.em-hit");
+    if (!row) return;
+    const from = target.closest("[data-from]");
+    if (from) em.playFrom(figure(), Math.max(0, Number(from.dataset.from) - 0.25));
+    if (from || !target.closest("a, button:not([data-draw])")) draw(row);
+  });
+
+  async function follow() {
+    const place = root()?.querySelector("[data-model-state]");
+    if (!place || em.tab !== "audio") return;
+    clearTimeout(polling);
+    try {
+      const { state, text } = await fetch(root().dataset.model).then((r) => r.json());
+      if (place.dataset.state !== state) { place.dataset.state = state; place.textContent = text; }
+      if (state === "loading" || state === "idle") polling = setTimeout(follow, 1200);
+    } catch { /* the next visit asks again */ }
+  }
+
+  document.addEventListener("earmark:view", (event) => {
+    if (event.detail.tab !== "audio") { stopRecording(); return; }
+    if (document.querySelector("#em-audio-clip [data-gone]")) keep("");
+    else if (em.clip && !figure()) { em.go(view().toString(), "replace"); return; } // the page was loaded anew, and still has its clip
+    drawAgain();
+    if (fresh) figure()?.scrollIntoView({ block: "nearest" });
+    fresh = false;
+    follow();
+  });
+})();

@@ -1,0 +1,190 @@
+"""A visitor's own clip: what was heard in it, and the units that fire on it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from earmark.errors import EarmarkError
+from earmark.links import Link, media_href, own_href
+from earmark.live.analysis import MOMENT, rank
+from earmark.live.kept import Clip
+from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
+from earmark.shelf.store import Store
+from earmark.units import UnitHit
+
+from .. import prose
+from ..figures import TraceView, clip_trace, log_share, ticks
+
+N_HITS = 40
+N_TRIES = 4
+TRY_S = (2.0, 4.0)
+"""how long the clips are that one can try"""
+
+
+@dataclass(frozen=True)
+class Try:
+    """A clip of the corpus to try at once."""
+
+    sample: str
+    transcript: str
+    seconds: str
+    sound: str
+
+
+@dataclass(frozen=True)
+class FormView:
+    """Where a sound is brought."""
+
+    dictionary: str
+    tries: tuple[Try, ...]
+    max_mb: int
+    max_s: int
+    kept_minutes: int
+    credit: CorpusEntry | None
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """The clip itself."""
+
+    token: str
+    sound: str
+    picture: str
+    duration_s: float
+    transcript: str
+    notices: tuple[str, ...]
+    ticks: list[tuple[float, str]]
+    credit: CorpusEntry | None
+    """where the clip is the corpus's"""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One dictionary over the same layer."""
+
+    entry: DictionaryEntry
+    title: str
+    href: str
+    current: bool
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class HitRow:
+    """One unit that fires."""
+
+    unit: int
+    name: str
+    href: str
+    label: str | None
+    heard: tuple[str, ...]
+    silent: bool
+    """0 over the whole corpus, or no tables: there is no montage"""
+    trace: TraceView
+    peak: float
+    at_s: float
+    marker: float
+    """the peak's place on the time axis, in percent"""
+    relative: float | None
+    relative_bar: float
+    density: float | None
+    density_bar: float
+    detail: str
+    """the value that the list is sorted by, where no column has it"""
+
+
+@dataclass(frozen=True)
+class HitsView:
+    """The units that fire, in one order."""
+
+    link: Link
+    entry: DictionaryEntry
+    picks: tuple[Pick, ...]
+    rows: tuple[HitRow, ...] = ()
+    problem: str | None = None
+    elsewhere: bool = False
+    """the clip was run through another layer than this dictionary's"""
+
+
+def form_view(store: Store, link: Link, kept_s: float) -> FormView:
+    credit, tries = None, ()
+    try:
+        slug = store.catalog.dictionary(link.dictionary).corpus or ""
+        credit, tries = store.catalog.corpus(slug), tries_of(store, slug)
+    except EarmarkError:
+        pass
+    s = store.settings
+    return FormView(link.dictionary, tries, s.max_upload_mb, s.max_audio_s, round(kept_s / 60), credit)
+
+
+def tries_of(store: Store, slug: str) -> tuple[Try, ...]:
+    """Some clips with words, whole sentences of 2 to 4 s where there are enough, far apart in the corpus."""
+    corpus = store.corpus(slug)
+    spoken = [i for i, text in enumerate(corpus.transcripts) if len(text) > 3 and not prose.NOT_IN_FRONT & set(re.findall(r"\w+", text.casefold()))]
+    whole = re.compile(r"[A-Z][^.]{26,50}[.!?]")
+    fit = [i for i in spoken if TRY_S[0] <= corpus.durations_s[i] <= TRY_S[1] and whole.fullmatch(corpus.transcripts[i])]
+    pool = fit if len(fit) >= N_TRIES else spoken
+    chosen = [pool[(2 * k + 1) * len(pool) // (2 * N_TRIES)] for k in range(min(N_TRIES, len(pool)))]
+    return tuple(Try(corpus.ids[i], corpus.transcripts[i], prose.seconds(corpus.durations_s[i]), media_href(slug, corpus.ids[i], "audio")) for i in chosen)
+
+
+def clip_view(store: Store, token: str, clip: Clip, slug: str) -> ClipView:
+    corpus = store.catalog.dictionary(slug).corpus
+    credit = store.catalog.corpus(corpus) if clip.sample and corpus else None
+    sound, picture = own_href(token, "sound.wav"), own_href(token, "mel.png")
+    return ClipView(token, sound, picture, clip.duration_s, clip.transcript, clip.notices, ticks(clip.duration_s), credit)
+
+
+def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
+    """The units of a settled link's dictionary that fire on a clip, in its order."""
+    entry = store.catalog.dictionary(link.dictionary)
+    picks = tuple(_pick(link, e, clip) for e in store.catalog.siblings(link.dictionary))
+    if link.dictionary not in clip.codes:
+        return HitsView(link, entry, picks, problem=clip.problems.get(link.dictionary), elsewhere=link.dictionary not in clip.problems)
+    order, at_s = link.heard.order, link.heard.at_s or 0.0
+    hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=N_HITS, order=order, at_s=at_s)
+    known = _known(store, link.dictionary, [h.unit for h in hits])
+    frame = clip.grid.frame_at(at_s)
+    rows = tuple(_row(entry, clip, hit, traces[hit.unit], known.get(hit.unit), order, frame) for hit in hits)
+    return HitsView(link, entry, picks, rows)
+
+
+def _pick(link: Link, entry: DictionaryEntry, clip: Clip) -> Pick:
+    href = replace(link, dictionary=entry.slug).href()
+    return Pick(entry, entry.title or prose.KIND_TITLES[entry.kind], href, entry.slug == link.dictionary, clip.problems.get(entry.slug))
+
+
+def _known(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any]]:
+    """What the tables say of some units: label, dead, and the words of their strongest clips; nothing where there are no tables."""
+    try:
+        frame, corpus = store.units_frame(slug), store.corpus(store.dictionary(slug).corpus)
+    except EarmarkError:
+        return {}
+    rows = frame.iloc[units].to_dict("records")
+    return {int(r["unit"]): r | {"heard": tuple(corpus.transcripts[s] for s in r["strongest"])} for r in rows}
+
+
+def _row(entry: DictionaryEntry, clip: Clip, hit: UnitHit, trace: np.ndarray, known: dict[str, Any] | None, order: str, frame: int) -> HitRow:
+    label = known["label"] if known else None
+    now = {MOMENT: f"then {prose.short(float(trace[frame]))}", "mean": f"mean {prose.short(hit.mean)}"}
+    return HitRow(
+        unit=hit.unit,
+        name=prose.unit_name(entry.kind, hit.unit),
+        href=Link("feature", entry.slug, hit.unit).href(),
+        label=label if isinstance(label, str) else None,
+        heard=known["heard"] if known else (),
+        silent=known is None or bool(known["dead"]),
+        trace=clip_trace(trace, clip.grid.hop_s),
+        peak=hit.peak,
+        at_s=hit.at_s,
+        marker=min(100.0, 100 * (hit.at_s + clip.grid.hop_s / 2) / max(clip.duration_s, 1e-3)),
+        relative=hit.relative,
+        relative_bar=100 * min(1.0, hit.relative or 0.0),
+        density=hit.density,
+        density_bar=log_share(hit.density or 0.0),
+        detail=now.get(order, ""),
+    )

@@ -1,0 +1,43 @@
+"""A visitor's own clip over HTTP: its sound and picture, for the page that knows its token; and how far the model is. Nothing is cached."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..errors import NotFound
+from ..live.desk import Desk
+from ..live.kept import Clip
+from .answers import answered, bytes_response
+from .pictures import mel_png
+
+PRIVATE = "private, no-store"
+
+
+def own_routes(desk: Desk) -> list[Route]:
+    def clip_of(request: Request) -> Clip:
+        clip = desk.kept.get(request.path_params["token"])
+        if clip is None:
+            raise NotFound("This clip is no longer kept. Bring it again.")
+        return clip
+
+    def private(response: Response) -> Response:
+        response.headers["Cache-Control"] = PRIVATE
+        return response
+
+    @answered
+    async def sound(request: Request) -> Response:
+        return private(bytes_response(request, clip_of(request).sound, "audio/wav"))
+
+    @answered
+    async def mel(request: Request) -> Response:
+        return private(bytes_response(request, await run_in_threadpool(mel_png, clip_of(request).mel), "image/png"))
+
+    @answered
+    async def state(request: Request) -> Response:
+        found = desk.state(request.path_params["dictionary"])
+        return private(JSONResponse({"state": found.name, "text": found.text}))
+
+    return [Route("/own/{token}/sound.wav", sound), Route("/own/{token}/mel.png", mel), Route("/model/{dictionary}", state)]
