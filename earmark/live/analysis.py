@@ -80,10 +80,13 @@ def rank(
 
 def _known(store: Store, slug: str, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(largest value, density) of each unit in the corpus; not a number where there are no tables."""
+    unknown = np.full(len(units), np.nan)
     try:
         frame = store.dictionary(slug).table("units").all(["peak", "density"])
     except EarmarkError:
-        return np.full(len(units), np.nan), np.full(len(units), np.nan)
+        return unknown, unknown
+    if frame.num_rows <= units.max():  # tables of another, smaller autoencoder
+        return unknown, unknown
     return frame.column("peak").to_numpy()[units], frame.column("density").to_numpy()[units]
 
 
