@@ -24,6 +24,13 @@ from .web.records import EXAMPLE_COLUMNS, card_json, csv_text, dictionaries_json
 __all__ = ["card_json", "dictionaries_json", "hits_json", "routes"]
 
 
+def _format(request: Request) -> str:
+    kind = request.query_params.get("format", "json")
+    if kind not in {"json", "csv"}:
+        raise BadInput(f"'format' is '{kind[:40]}', but must be json or csv.")
+    return kind
+
+
 def routes(store: Store) -> list[Route]:
     """Every route beside the page itself."""
     cache = ByteCache()
@@ -39,7 +46,7 @@ def routes(store: Store) -> list[Route]:
     async def unit(request: Request) -> Response:
         found = unit_of(request)
         revision = store.dictionary(found.dictionary).revision
-        if request.query_params.get("format", "json") == "csv":
+        if _format(request) == "csv":
             rows = [example_json(e) for e in (await run_in_threadpool(store.card, found)).examples]
             return bytes_response(request, csv_text(rows, EXAMPLE_COLUMNS).encode(), "text/csv; charset=utf-8", f"{found.dictionary}-{found.index}.csv")
         body = await cache.through(("unit", found, revision), lambda: encoded(card_json(store.card(found))))
@@ -56,9 +63,7 @@ def routes(store: Store) -> list[Route]:
 
     @answered
     async def units(request: Request) -> Response:
-        slug, kind = request.path_params["dictionary"], request.query_params.get("format", "json")
-        if kind not in {"json", "csv"}:
-            raise BadInput(f"'format' is '{kind[:40]}', but must be json or csv.")
+        slug, kind = request.path_params["dictionary"], _format(request)
 
         def make() -> bytes:
             rows = units_rows(store, slug)

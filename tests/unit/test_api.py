@@ -97,6 +97,7 @@ def test_a_flag_that_says_false_is_false(client, says_no):
         (f"/api/search/{SAE}/3?n=0", 422, "1 to 500"),
         (f"/api/search/{SAE}/3?n=two", 422, "whole number"),
         (f"/api/units/{SAE}?format=xls", 422, "json or csv"),
+        (f"/api/unit/{SAE}/3?format=xls", 422, "json or csv"),
         (f"/media/{CORPUS}/none/audio", 404, "no sample 'none'"),
         ("/media/none/clip-00/audio", 404, "no corpus 'none'"),
         (f"/media/{CORPUS}/..%2F..%2Fcatalog.toml/audio", 404, ""),
