@@ -9,13 +9,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from earmark.models import whisper
 from earmark.models.base import ModelFiles
+from earmark.shelf.store import Corpus
 from earmark.units import Waveform
 from tests.fixtures.hub import serve_hub
-from tests.fixtures.toy import make_model
+from tests.fixtures.toy import make_model, sound
 
 CATALOG = """
 default = "d"
@@ -40,6 +43,7 @@ import numpy as np
 from earmark.errors import EarmarkError
 from earmark.runtime import Runtime
 from earmark.settings import Settings
+from earmark.shelf.store import Corpus
 from earmark.units import Waveform
 runtime = Runtime(Settings.from_env())
 try:
@@ -52,7 +56,15 @@ except EarmarkError as error:
 """
 
 
-def ask(folder: Path, endpoint: str, model: str) -> dict:
+CORPUS = """
+import json, sys
+from earmark.__main__ import main
+status = main(["corpus", "mine", "--from", "parquet", sys.argv[1]])
+print(json.dumps({"status": status}))
+"""
+
+
+def ask(folder: Path, endpoint: str, what: str, code: str = ASK) -> dict:
     env = {
         **os.environ,
         "HF_ENDPOINT": endpoint,
@@ -63,9 +75,9 @@ def ask(folder: Path, endpoint: str, model: str) -> dict:
         "EARMARK_CACHE": str(folder / "cache"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    done = subprocess.run([sys.executable, "-c", ASK, model], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code, what], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return {**json.loads(done.stdout.splitlines()[-1]), "stderr": done.stderr}
 
 
 @pytest.fixture
@@ -91,3 +103,16 @@ def test_a_missing_repository_is_a_sentence(folder: Path) -> None:
     with serve_hub({}) as (endpoint, _):
         error = ask(folder, endpoint, "gone")["error"]
     assert "somebody/gone" in error and "make setup" in error
+
+
+def test_a_data_set_from_the_hub_becomes_a_corpus(folder: Path) -> None:
+    (folder / "set").mkdir()
+    audio = pa.array([{"bytes": sound(i, 0.5), "path": f"{i}.wav"} for i in range(3)])
+    pq.write_table(pa.table({"audio": audio, "text": ["one", "two", "three"]}), folder / "set" / "train-00000.parquet")
+    with serve_hub({"somebody/speech": folder / "set"}) as (endpoint, _):
+        assert ask(folder, endpoint, "somebody/speech", CORPUS)["status"] == 0
+        refused = ask(folder, endpoint, "somebody/nothing", CORPUS)
+    corpus = Corpus(folder / "mine")
+    assert sorted(corpus.transcripts) == ["one", "three", "two"] and corpus.manifest["licence"] == "cc0-1.0"
+    assert corpus.audio(corpus.ids[0])[0] == sound(0, 0.5)
+    assert refused["status"] == 1 and "somebody/nothing" in refused["stderr"] and "Traceback" not in refused["stderr"]
