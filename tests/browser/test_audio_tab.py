@@ -33,7 +33,7 @@ def house(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="module")
 def app(house, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """The page in this process, with a count of the model's runs: `base`, `desk`, `runs`, `uploads`."""
-    from app import create_app, launch_options
+    from app import create_page, launch_options
     from earmark.live.desk import Desk
     from earmark.shelf.store import Store
 
@@ -45,8 +45,8 @@ def app(house, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNames
     patch.setattr(Whisper, "capture", lambda self, sample, hooks: (runs.append(sample.duration_s), capture(self, sample, hooks))[1])
     store = Store(house)
     desk = Desk(store)
-    demo = create_app(house, store, desk)
-    _, url, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(store, desk))
+    demo, page = create_page(store, desk)
+    _, url, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(store, desk, page))
     yield SimpleNamespace(base=url.rstrip("/"), desk=desk, runs=runs, uploads=uploads, queue=demo._queue)
     demo.close()
     patch.undo()
@@ -232,6 +232,24 @@ def test_an_example_is_one_click(visitor, app):
     page.get_by_role("button", name="Forget").click()
     page.wait_for_selector("text=Nothing yet")
     assert page.evaluate("window.earmark.clip") == ""
+
+
+def test_what_is_pressed_before_gradio_is_there_is_not_lost(visitor, tmp_path):
+    page, held = visitor.page, []
+    page.route("**/assets/index-*.js", lambda route: held.append(route))
+    for press in (
+        lambda: page.locator("#em-first [data-try]").nth(1).click(),
+        lambda: page.set_input_files("#em-first [data-file]", save(tmp_path, "early.wav", sound(8, 1.7))),
+    ):
+        held.clear()
+        page.goto(visitor.base + "/?tab=audio&dictionary=toy-sae", wait_until="commit")
+        press()
+        assert page.locator("#em-audio-hits article").count() == 0
+        for route in held:
+            route.continue_()
+        page.wait_for_selector("#em-audio-hits article.em-hit.drawn", timeout=60_000)
+        page.evaluate("sessionStorage.clear()")
+    assert "1.70 s" in page.locator("#em-audio-clip .em-cap small").inner_text()
 
 
 def test_opening_the_tab_says_that_the_model_is_there(visitor):

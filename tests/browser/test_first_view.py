@@ -1,0 +1,100 @@
+"""What a visitor sees before Gradio's scripts are there, and that nothing of it is lost when they take it over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.conftest import Visitor
+from tests.fixtures.shelf import NEURONS, SAE
+
+CARD = f"/?tab=feature&dictionary={SAE}&unit=5"
+
+
+def held(visitor: Visitor, path: str) -> Callable[[], None]:
+    """Open a page whose scripts of Gradio do not arrive until the result is called."""
+    routes = []
+    visitor.page.route("**/assets/index-*.js", lambda route: routes.append(route))
+    visitor.page.goto(visitor.base + path, wait_until="commit")
+    visitor.page.wait_for_selector("#em-first")
+
+    def release() -> None:
+        for route in routes:
+            route.continue_()
+        visitor.page.wait_for_function("window.earmark.views > 0")
+
+    return release
+
+
+def test_the_card_is_there_plays_and_stays_the_same_when_gradio_takes_it_over(visitor):
+    release = held(visitor, CARD + "&min=0.5")
+    page = visitor.page
+    assert page.locator("#em-feature h1").inner_text() == "Feature 5" and page.locator("#em-feature .em-ex").first.is_visible()
+    assert page.title().startswith("Feature 5") and visitor.query()["rev"] == "0badcafe"
+    assert page.locator("[data-tab=feature]").get_attribute("aria-current") == "page"
+    page.evaluate("""() => {
+      window.node = document.querySelector("#em-feature .em-ex");
+      window.pauses = 0;
+      const audio = window.node.querySelector("audio");
+      audio.loop = true;
+      audio.addEventListener("pause", () => { window.pauses += 1; });
+    }""")
+    page.locator("#em-feature .em-play").first.click()
+    page.wait_for_function("!node.querySelector('audio').paused && node.querySelector('audio').readyState > 2")
+    page.fill("#em-max", "7.5")
+    release()
+    assert page.evaluate("window.node === document.querySelector('gradio-app #em-feature .em-ex')")
+    assert page.evaluate("!node.querySelector('audio').paused && pauses === 0 && node.classList.contains('playing')")
+    assert page.input_value("#em-max") == "7.5" and page.evaluate("document.activeElement.id") == "em-max"
+    assert page.locator("#em-first").count() == 0 and page.locator("#em-feature h1").count() == 1
+    visitor.does(lambda: page.press("#em-max", "Enter"))
+    assert visitor.query()["max"] == "7.5" and visitor.query()["min"] == "0.5"
+
+
+@pytest.mark.parametrize("path", [CARD, f"/?tab=feature&dictionary={NEURONS}&unit=3&max=2", "/?q=money", "/?tab=about", "/?dictionary=none<b>"])
+def test_it_is_what_gradio_draws(visitor, path):
+    shown = "document.querySelector('.em-page:not([hidden])').closest('.html-container').textContent + document.querySelector('#em-notice').textContent.trim()"
+    held(visitor, path)
+    first = visitor.page.evaluate(shown)
+    heights = [visitor.page.locator("#em-first").bounding_box()["height"]]  # type: ignore[index]
+    visitor.page.unroute("**/assets/index-*.js")
+    visitor.open("/?tab=audio")
+    visitor.does(lambda: visitor.page.evaluate("query => window.earmark.go(query)", path[2:].replace("<", "%3C")))
+    drawn = "[...document.querySelectorAll('.em-page')].find(e => e.checkVisibility()).closest('.html-container').textContent + document.querySelector('#em-notice').textContent.trim()"
+    assert visitor.page.evaluate(drawn) == first and len(first) > 500
+    heights.append(visitor.page.evaluate("document.querySelector('#em-header').offsetHeight + document.querySelector('#em-notice').offsetHeight + [...document.querySelectorAll('.em-page')].find(e => e.checkVisibility()).offsetHeight"))
+    assert heights[0] == pytest.approx(heights[1], abs=2)
+
+
+def test_a_link_leads_on_before_gradio_is_there(visitor):
+    held(visitor, CARD)
+    visitor.page.locator("a[rel=next]").click()
+    visitor.page.wait_for_function("document.querySelector('#em-feature h1').innerText === 'Feature 6'")
+    visitor.page.go_back(wait_until="commit")
+    visitor.page.wait_for_function("document.querySelector('#em-feature h1').innerText === 'Feature 5'")
+
+
+def test_what_is_typed_before_gradio_is_there_is_searched_for_then(visitor):
+    release = held(visitor, "/")
+    visitor.page.locator("#em-q").press_sequentially("pilot")
+    visitor.page.wait_for_timeout(400)
+    release()
+    visitor.page.wait_for_function("new URLSearchParams(location.search).get('q') === 'pilot'")
+    visitor.page.wait_for_function("document.querySelector('.em-count').innerText.includes('pilot')")
+    assert visitor.page.input_value("#em-q") == "pilot"
+
+
+@pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+def test_without_scripts_the_card_can_still_be_read(visitor):
+    visitor.page.goto(visitor.base + CARD)
+    assert visitor.page.locator("#em-feature h1").inner_text() == "Feature 5"
+    visitor.page.locator("a[rel=next]").click()
+    assert visitor.page.locator("#em-feature h1").inner_text() == "Feature 6"
+
+
+@pytest.mark.parametrize("value", ["%22%3E%3Cimg%20src=x%20onerror=window.hacked=1%3E", "%3C/div%3E%3Cscript%3Ewindow.hacked=1%3C/script%3E", "%ff%fe%00"])
+@pytest.mark.parametrize("name", ["dictionary", "q", "unit", "at", "sample", "tab"])
+def test_nothing_in_an_address_runs(visitor, name, value):
+    visitor.page.goto(f"{visitor.base}/?{name}={value}")
+    assert visitor.page.evaluate("window.hacked") is None and visitor.page.locator("img[src=x]").count() == 0
