@@ -93,8 +93,7 @@ class View:
     link: Link
     title: str
     """the document's"""
-    notices: str
-    """HTML"""
+    notices: tuple[str, ...]
     values: tuple[Any, ...]
     """what the components of the link's tab show"""
 
@@ -102,19 +101,22 @@ class View:
         """What the bridge brings."""
         return json.dumps({"query": self.link.query(), "tab": self.link.tab, "title": self.title, "n": number})
 
+    def notice(self, number: int) -> str:
+        return render("notice.html", notices=self.notices, number=number)
+
 
 def view_of(context: Context, query: Mapping[str, str]) -> View:
     link, notices = settle(context.store, *Link.parse(query))
     tab = next(t for t in context.tabs if link.tab == t.NAME)
     values, title = tab.show(context, link)
-    return View(link, title, render("notice.html", notices=notices), tuple(values))
+    return View(link, title, tuple(notices), tuple(values))
 
 
 def visit(context: Context, page: Page, query: Mapping[str, str], number: int) -> list[Any]:
     """One value for each of the page's outputs: tabs other than the link's are left as they are."""
     view = view_of(context, query)
     shown = [view.values if name == view.link.tab else [gr.skip()] * len(parts) for name, parts in page.parts.items()]
-    return [view.answer(number), view.notices, gr.Tabs(selected=view.link.tab), *(v for part in shown for v in part)]
+    return [view.answer(number), view.notice(number), gr.Tabs(selected=view.link.tab), *(v for part in shown for v in part)]
 
 
 class FirstView:
@@ -148,6 +150,6 @@ class FirstView:
         view = view_of(self._context, query)
         parts = [(part.elem_id, value) for part, value in zip(self._page.parts[view.link.tab], view.values, strict=True) if isinstance(part, gr.HTML)]
         header = render("header.html", tabs=self._context.tabs)
-        first = render("first.html", answer=view.answer(0), parts=[("em-header", header), ("em-notice", view.notices), *parts])
+        first = render("first.html", answer=view.answer(0), parts=[("em-header", header), ("em-notice", view.notice(0)), *parts])
         head = f"<style>{page_style()}</style>{page_head()}</head>"
         return page.replace(b"</head>", head.encode(), 1).replace(b"<gradio-app", first.encode() + b"<gradio-app inert", 1)

@@ -70,9 +70,9 @@ def test_it_is_what_gradio_draws(visitor, path):
 def test_a_link_leads_on_before_gradio_is_there(visitor):
     held(visitor, CARD)
     visitor.page.locator("a[rel=next]").click()
-    visitor.page.wait_for_function("document.querySelector('#em-feature h1').innerText === 'Feature 6'")
+    visitor.page.wait_for_function("document.querySelector('#em-feature h1')?.innerText === 'Feature 6'")
     visitor.page.go_back(wait_until="commit")
-    visitor.page.wait_for_function("document.querySelector('#em-feature h1').innerText === 'Feature 5'")
+    visitor.page.wait_for_function("document.querySelector('#em-feature h1')?.innerText === 'Feature 5'")
 
 
 def test_what_is_typed_before_gradio_is_there_is_searched_for_then(visitor):
@@ -98,3 +98,20 @@ def test_without_scripts_the_card_can_still_be_read(visitor):
 def test_nothing_in_an_address_runs(visitor, name, value):
     visitor.page.goto(f"{visitor.base}/?{name}={value}")
     assert visitor.page.evaluate("window.hacked") is None and visitor.page.locator("img[src=x]").count() == 0
+
+
+def test_a_random_unit_is_the_same_before_and_after(visitor):
+    release = held(visitor, f"/?tab=feature&dictionary={SAE}")
+    title = visitor.page.locator("#em-feature h1").inner_text()
+    release()
+    assert visitor.page.locator("#em-feature h1").inner_text() == title == f"Feature {visitor.query()['unit']}"
+    assert visitor.page.evaluate("document.querySelector('.em-unit').dataset.unit") == visitor.query()["unit"]
+
+
+def test_a_notice_is_there_at_once_stays_and_leaves_with_the_next_view(visitor):
+    release = held(visitor, f"/?dictionary={SAE}&unit=4000")
+    assert "4000 is none of them" in visitor.page.locator("#em-notice").inner_text()
+    release()
+    assert "4000 is none of them" in visitor.page.locator("#em-notice").inner_text()
+    visitor.does(visitor.page.locator("a[rel=prev]").click)
+    assert visitor.page.locator("#em-notice").inner_text().strip() == ""
