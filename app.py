@@ -32,7 +32,7 @@ def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
     context = Context(store, TABS, desk)
     with gr.Blocks(title="Earmark", fill_width=True, analytics_enabled=False, delete_cache=FORGET_S) as demo:
         page = build_page(context)
-        wire(demo, context, page)
+        wire(context, page)
         endpoints(context.store)
         audio_endpoint(context.desk)
     return demo.queue(max_size=MAX_WAITING), page

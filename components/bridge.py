@@ -4,7 +4,7 @@ A hidden element carries addresses both ways. Links, forms and the Back button s
 that the address names and brings the address in its settled form. The server keeps no state for a visitor.
 
 The first view also lies in the page itself, as plain HTML: it is there long before Gradio's scripts are, and is handed to Gradio's elements
-when these have drawn the same (`1-address.js`).
+once they are there (`1-address.js`).
 """
 
 from __future__ import annotations
@@ -71,19 +71,14 @@ def build_page(context: Context) -> Page:
     return Page(bridge, notice, tabs, parts)
 
 
-def wire(demo: gr.Blocks, context: Context, page: Page) -> None:
-    """Draw the first view from the page's own address, and every further one from what the bridge sends."""
+def wire(context: Context, page: Page) -> None:
+    """Draw what the bridge asks for: first the page's own address, then every further one."""
 
-    def first(request: gr.Request) -> list[Any]:
-        return visit(context, page, dict(request.query_params), 0)
-
-    def later(event: gr.EventData) -> list[Any]:
+    def drawn(event: gr.EventData) -> list[Any]:
         asked = dict(parse_qsl(str(event.query)[:4000], keep_blank_values=True))
-        return visit(replace(context, clip=str(event.clip)[:80]), page, asked, int(event.n))
+        return visit(replace(context, clip=str(event.clip)[:80]), page, asked, int(event.n), bool(event.there))
 
-    plain: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    demo.load(first, None, page.outputs, **plain)
-    page.bridge.visit(later, None, page.outputs, trigger_mode="always_last", **plain)
+    page.bridge.visit(drawn, None, page.outputs, trigger_mode="always_last", queue=False, show_progress="hidden", api_visibility="private")
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,8 @@ class View:
     link: Link
     title: str
     """the document's"""
-    notices: tuple[str, ...]
+    notices: str
+    """HTML"""
     values: tuple[Any, ...]
     """what the components of the link's tab show"""
 
@@ -101,22 +97,20 @@ class View:
         """What the bridge brings."""
         return json.dumps({"query": self.link.query(), "tab": self.link.tab, "title": self.title, "n": number})
 
-    def notice(self, number: int) -> str:
-        return render("notice.html", notices=self.notices, number=number)
-
 
 def view_of(context: Context, query: Mapping[str, str]) -> View:
     link, notices = settle(context.store, *Link.parse(query))
     tab = next(t for t in context.tabs if link.tab == t.NAME)
     values, title = tab.show(context, link)
-    return View(link, title, tuple(notices), tuple(values))
+    return View(link, title, render("notice.html", notices=notices), tuple(values))
 
 
-def visit(context: Context, page: Page, query: Mapping[str, str], number: int) -> list[Any]:
-    """One value for each of the page's outputs: tabs other than the link's are left as they are."""
+def visit(context: Context, page: Page, query: Mapping[str, str], number: int, there: bool) -> list[Any]:
+    """One value for each of the page's outputs: tabs other than the link's are left as they are, and so is the first view that is there."""
     view = view_of(context, query)
     shown = [view.values if name == view.link.tab else [gr.skip()] * len(parts) for name, parts in page.parts.items()]
-    return [view.answer(number), view.notice(number), gr.Tabs(selected=view.link.tab), *(v for part in shown for v in part)]
+    values = [view.answer(number), view.notices, gr.Tabs(selected=view.link.tab), *(v for part in shown for v in part)]
+    return [gr.skip() if there and c is not page.bridge and isinstance(c, gr.HTML) else v for c, v in zip(page.outputs, values, strict=True)]
 
 
 class FirstView:
@@ -150,6 +144,6 @@ class FirstView:
         view = view_of(self._context, query)
         parts = [(part.elem_id, value) for part, value in zip(self._page.parts[view.link.tab], view.values, strict=True) if isinstance(part, gr.HTML)]
         header = render("header.html", tabs=self._context.tabs)
-        first = render("first.html", answer=view.answer(0), parts=[("em-header", header), ("em-notice", view.notice(0)), *parts])
+        first = render("first.html", answer=view.answer(0), parts=[("em-header", header), ("em-notice", view.notices), *parts])
         head = f"<style>{page_style()}</style>{page_head()}</head>"
         return page.replace(b"</head>", head.encode(), 1).replace(b"<gradio-app", first.encode() + b"<gradio-app inert", 1)

@@ -19,13 +19,13 @@
 
   const first = () => document.getElementById("em-first");
 
-  // Gradio has drawn the same: its elements get the nodes that are there, with whatever plays, is typed, or is open in them
-  function handOver(same) {
+  // Gradio's elements get the nodes that are there, with whatever plays, is typed, or is open in them, unless another view has come
+  function handOver(wanted) {
     const view = first();
     if (!view) return;
     const active = document.activeElement;
     const drawn = (id) => document.querySelector(`gradio-app #${id} .html-container > div`);
-    if (same) [...view.children].forEach((part) => drawn(part.id)?.replaceChildren(...part.querySelector(".html-container > div").childNodes));
+    if (wanted) [...view.children].forEach((part) => drawn(part.id)?.replaceChildren(...part.querySelector(".html-container > div").childNodes));
     view.remove();
     document.querySelector("gradio-app").inert = false;
     if (active !== document.activeElement && active.isConnected) active.focus({ preventScroll: true });
@@ -39,12 +39,13 @@
   }
 
   em.connect = (trigger, props, watch) => {
-    send = trigger;
+    send = (query) => trigger({ query, n: em.n, clip: em.clip || "", there: !em.n && Boolean(first()) });
     watch("value", () => {
       let answer;
       try { answer = JSON.parse(props.value); } catch { return; }
       if (answer.n === em.n) arrived(answer);
     });
+    send(first() ? JSON.parse(first().dataset.answer).query : location.search.slice(1));
   };
 
   em.go = (query, mode = "push", y = null) => {
@@ -60,7 +61,7 @@
     slow = setTimeout(() => document.documentElement.classList.add("em-busy"), 120);
     clearTimeout(late);
     late = setTimeout(() => document.documentElement.classList.remove("em-busy"), 20000);
-    send({ query, n: em.n, clip: em.clip || "" });
+    send(query);
   };
 
   const kept = () => [...new URLSearchParams(location.search)].filter(([name]) => name.startsWith("__"));
