@@ -1,5 +1,6 @@
 """Where visitors' sounds are handled: one model for all, loaded when first needed, one run at a time, each within a time limit.
 
+A sound is read first, in a line of its own, so that a file that takes long holds up nobody who waits for the model.
 Nothing heavy is imported before a model is wanted.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 from ..errors import BadInput, EarmarkError
 from ..shelf.store import Store
 from ..units import SAMPLE_RATE_HZ, Analysis, Waveform
-from .kept import Clip, Kept
+from .kept import Brought, Clip, Kept
 
 if TYPE_CHECKING:
     from ..inputs.audio import Limits
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Tell = Callable[[float, str], object]
 
-DECODE_S = 20
+N_READERS = 3
+"""files read at a time"""
+DECODE_S = 12
 RUN_S = 120
+BROUGHT_BYTES, BROUGHT_S = 96_000_000, 600
+"""sounds that have been read and wait for the model: a minute of sound is 4 MB"""
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,11 @@ class Desk:
     """One a process, shared by all visitors."""
 
     def __init__(self, store: Store, decode_s: float = DECODE_S, run_s: float = RUN_S):
-        self.store, self.kept = store, Kept()
+        self.store = store
+        self.kept: Kept[Clip] = Kept()
+        self._brought: Kept[Brought] = Kept(BROUGHT_BYTES, BROUGHT_S)
         self._decode_s, self._run_s = decode_s, run_s
-        self._decoding = ThreadPoolExecutor(2, "decode")
+        self._decoding = ThreadPoolExecutor(N_READERS, "decode")
         self._model = ThreadPoolExecutor(1, "model")
         self._loading: dict[str, Future[None]] = {}
         self._runtime: Runtime | None = None
@@ -129,13 +136,19 @@ class Desk:
         corpus = self.store.catalog.dictionary(slug).corpus
         return self.store.corpus(corpus or "").audio(sample)[0]
 
-    def listen(self, slug: str, data: bytes, sample: str | None = None, tell: Tell = lambda share, words: None) -> str:
-        """The token of the clip that a file's bytes become: read, run through the model once, kept."""
+    def bring(self, data: bytes, sample: str | None = None) -> str:
+        """The ticket with which the sound in a file's bytes waits for the model. Raises BadInput for what cannot be read."""
+        return self._brought.put(Brought(*self.decode(data), sample))
+
+    def listen(self, slug: str, ticket: str, tell: Tell = lambda share, words: None) -> str:
+        """The token of the clip that a brought sound becomes: run through the model once, kept. Raises BadInput for a ticket that is used or too old."""
         self.store.catalog.dictionary(slug)
-        tell(0.1, "Reading the sound")
-        waveform, notices = self.decode(data)
+        brought = self._brought.get(ticket)
+        self._brought.drop(ticket)
+        if brought is None:
+            raise BadInput("The sound is not here any more. Bring it once more.")
         tell(0.3, "Listening" if self.state(slug).name == "ready" else "Loading the model")
-        return self.kept.put(self._run(lambda: self._clip(slug, waveform, notices, sample, tell)))
+        return self.kept.put(self._run(lambda: self._clip(slug, brought.waveform, brought.notices, brought.sample, tell)))
 
     def heard(self, slug: str, sample: str) -> Clip | None:
         """A clip of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""

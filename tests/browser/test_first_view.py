@@ -63,7 +63,11 @@ def test_it_is_what_gradio_draws(visitor, path):
     visitor.does(lambda: visitor.page.evaluate("query => window.earmark.go(query)", path[2:].replace("<", "%3C")))
     drawn = "[...document.querySelectorAll('.em-page')].find(e => e.checkVisibility()).closest('.html-container').textContent + document.querySelector('#em-notice').textContent.trim()"
     assert visitor.page.evaluate(drawn) == first and len(first) > 500
-    heights.append(visitor.page.evaluate("document.querySelector('#em-header').offsetHeight + document.querySelector('#em-notice').offsetHeight + [...document.querySelectorAll('.em-page')].find(e => e.checkVisibility()).offsetHeight"))
+    heights.append(
+        visitor.page.evaluate(
+            "document.querySelector('#em-header').offsetHeight + document.querySelector('#em-notice').offsetHeight + [...document.querySelectorAll('.em-page')].find(e => e.checkVisibility()).offsetHeight"
+        )
+    )
     assert heights[0] == pytest.approx(heights[1], abs=2)
 
 
