@@ -20,7 +20,8 @@ from .views.clip import clip_view, form_view, hits_view
 NAME = "audio"
 TITLE = "Audio"
 
-ON_LOAD = "window.earmark.audio.connect(element, upload, trigger)"
+EVENTS = ", ".join(f"{name}: (data) => trigger('{name}', data)" for name in ("bring", "listen", "forget"))
+ON_LOAD = f"window.earmark.audio.connect(element, upload, {{ {EVENTS} }})"
 ON_ANSWER = "window.earmark.audio.answers(element, watch)"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from playwright.sync_api import Browser
 from earmark.models.whisper import Whisper
 from earmark.offline.tables.build import build
 from tests.browser.conftest import FLAGS, Visitor
+from tests.fixtures.hostile import hostile
 from tests.fixtures.toy import make_house, sound
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 1, "has_touch": True, "is_mobile": True}
@@ -130,6 +132,23 @@ def test_what_is_no_sound_gets_a_sentence_and_the_tab_works_on(visitor, tmp_path
     page.wait_for_function("document.querySelector('[data-say]').innerText.includes('empty')")
     bring(page, save(tmp_path, "good.wav", sound(5, 1.0)))
     assert page.locator("#em-audio-answer [role=alert]").count() == 0
+
+
+def test_hostile_files_through_the_page(visitor, app, tmp_path):
+    canary = tmp_path / "canary.wav"
+    canary.write_bytes(sound(7, 3.0))
+    files = hostile(canary, int(app.base.rsplit(":", 1)[1]), 25 * 60)
+    page = visitor.open("/?tab=audio&dictionary=toy-sae")
+    said = "() => document.querySelector('#em-audio-answer [role=alert]')?.dataset.once || ''"
+    for name in set(files) - {"bomb.ogg", "bomb.opus", "bomb.mp3", "endless.webm"}:  # slow to make
+        make, words = files[name]
+        before = page.evaluate(said)
+        page.set_input_files("[data-file]", save(tmp_path, name, make()))
+        page.wait_for_function(f"before => {{ const now = ({said})(); return now && now !== before }}", arg=before, timeout=30_000)
+        assert re.search(words, page.locator("#em-audio-answer").inner_text()), name
+    bring(page, save(tmp_path, "good.wav", sound(5, 1.0)))
+    assert "1.00 s" in page.locator("#em-audio-clip .em-cap small").inner_text()
+    assert not [p for p in app.uploads.rglob("*") if p.is_file()]
 
 
 def test_a_file_that_is_too_large_is_not_sent(visitor, tmp_path):

@@ -52,23 +52,23 @@ def test_the_card_is_there_plays_and_stays_the_same_when_gradio_takes_it_over(vi
     assert visitor.query()["max"] == "7.5" and visitor.query()["min"] == "0.5"
 
 
+SHOWN = """() => {
+  const page = [...document.querySelectorAll(".em-page")].find((e) => e.checkVisibility());
+  return { text: page.closest(".html-container").textContent + document.querySelector("#em-notice").textContent.trim(), height: page.offsetHeight };
+}"""
+
+
 @pytest.mark.parametrize("path", [CARD, f"/?tab=feature&dictionary={NEURONS}&unit=3&max=2", "/?q=money", "/?tab=about", "/?dictionary=none<b>"])
 def test_it_is_what_gradio_draws(visitor, path):
-    shown = "document.querySelector('.em-page:not([hidden])').closest('.html-container').textContent + document.querySelector('#em-notice').textContent.trim()"
-    held(visitor, path)
-    first = visitor.page.evaluate(shown)
-    heights = [visitor.page.locator("#em-first").bounding_box()["height"]]  # type: ignore[index]
+    release = held(visitor, path)
+    first = visitor.page.evaluate(SHOWN)
+    release()
     visitor.page.unroute("**/assets/index-*.js")
     visitor.open("/?tab=audio")
     visitor.does(lambda: visitor.page.evaluate("query => window.earmark.go(query)", path[2:].replace("<", "%3C")))
-    drawn = "[...document.querySelectorAll('.em-page')].find(e => e.checkVisibility()).closest('.html-container').textContent + document.querySelector('#em-notice').textContent.trim()"
-    assert visitor.page.evaluate(drawn) == first and len(first) > 500
-    heights.append(
-        visitor.page.evaluate(
-            "document.querySelector('#em-header').offsetHeight + document.querySelector('#em-notice').offsetHeight + [...document.querySelectorAll('.em-page')].find(e => e.checkVisibility()).offsetHeight"
-        )
-    )
-    assert heights[0] == pytest.approx(heights[1], abs=2)
+    drawn = visitor.page.evaluate(SHOWN)
+    assert drawn["text"] == first["text"] and len(first["text"]) > 500
+    assert abs(drawn["height"] - first["height"]) <= 2
 
 
 def test_a_link_leads_on_before_gradio_is_there(visitor):
