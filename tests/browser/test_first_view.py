@@ -54,7 +54,10 @@ def test_the_card_is_there_plays_and_stays_the_same_when_gradio_takes_it_over(vi
 
 SHOWN = """() => {
   const page = [...document.querySelectorAll(".em-page")].find((e) => e.checkVisibility());
-  return { text: page.closest(".html-container").textContent + document.querySelector("#em-notice").textContent.trim(), places: [...page.querySelectorAll('h1, h2, form, .em-ex, .em-row')].slice(0, 6).map((e) => e.getBoundingClientRect().top) };
+  return {
+    text: page.closest(".html-container").textContent + document.querySelector("#em-notice").textContent.trim(),
+    places: [...page.querySelectorAll("h1, h2, form, .em-ex, .em-row")].slice(0, 6).map((e) => e.getBoundingClientRect().top),
+  };
 }"""
 
 
