@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint, Publisher, lay, made, vector, whole
 from .files import Found
 
 FORMAT = "sparsify"
-PUBLISHER = Publisher("sparsify (EleutherAI)", "<hookpoint>/cfg.json, sae.safetensors", "https://github.com/EleutherAI/sparsify")
+PUBLISHER = Publisher("sparsify (Eleuther)", "<hookpoint>/cfg.json, sae.safetensors", "https://github.com/EleutherAI/sparsify")
 _ACTIVATIONS = {"topk": "topk", "groupmax": "groupmax"}
 
 
