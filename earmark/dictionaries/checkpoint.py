@@ -52,8 +52,8 @@ class Checkpoint:
     """what the file says: model, hook, site and layer (in Earmark's words), dataset, class, k, ..., and `config` as it was"""
     candidates: tuple[str, ...] = ()
     """ways to read what the file leaves open, most likely first; empty when nothing is open"""
-    scale: str = RAW
-    """the way in use"""
+    scale: str | None = None
+    """the way that was declared; None: as the file says, the first candidate"""
 
     def scaled(self, scale: str) -> Checkpoint:
         """The same weights read another way. Raises BadInput for a way that does not exist."""

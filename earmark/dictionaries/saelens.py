@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import BadInput, MissingWeights, unknown
+from ..errors import BadInput, MissingWeights
 from .base import SparseAutoencoder
 from .checkpoint import MEAN_NORM, RAW, Checkpoint, Publisher, lay, made, transformer_lens_hook, vector, whole
 from .files import Found
@@ -86,7 +86,7 @@ def load(found: Found) -> Checkpoint:
 def _architecture(config: dict[str, Any]) -> str:
     named = str(config.get("architecture") or "standard")
     if named not in _ACTIVATIONS:
-        raise unknown("architecture of SAELens that is read here", named, _ACTIVATIONS)
+        raise BadInput(f"The architecture '{named[:40]}' of SAELens is not read; valid: {', '.join(_ACTIVATIONS)}.")
     function, arguments = config.get("activation_fn") or "relu", config.get("activation_fn_kwargs")
     if named == "standard" and function == "topk":
         config.setdefault("k", arguments.get("k") if isinstance(arguments, dict) else None)
