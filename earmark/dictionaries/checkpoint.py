@@ -131,7 +131,7 @@ def transformer_lens_hook(name: object) -> dict[str, Any]:
     """{hook, site, layer} of a name such as blocks.8.hook_resid_pre, the output of block 7; {hook} alone of other names, {} of none."""
     if not isinstance(name, str) or not name:
         return {}
-    parts = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+    parts = re.fullmatch(r"blocks\.(\d{1,4})\.(.+)", name)
     site, shift = _SITES.get(parts[2] if parts else "", ("", 0))
     if not parts or not site or int(parts[1]) + shift < 0:
         return {"hook": name}

@@ -133,6 +133,8 @@ def _read_weights(path: Path) -> tuple[str, Any]:
         raise BadInput(f"'{path.name}' is empty. Fetch it again.")
     if path.suffix == ".safetensors" and head[8:9] != b"{":  # torch.load would judge by the name too
         raise BadInput(f"'{path.name}' is named as a safetensors file, but is none. Fetch it again.")
+    if names is not None and any("/code/" in name for name in names):
+        raise BadInput(f"'{path.name}' is a TorchScript program, not weights; such files can run code and are never opened. Save its state_dict.")
     if names is not None:
         return ("npz", _read_npz(path)) if names and all(n.endswith(".npy") for n in names) else ("torch", _read_torch(path, mmap=True))
     if head[8:9] == b"{" and 2 <= struct.unpack("<Q", head[:8])[0] <= size - 8:

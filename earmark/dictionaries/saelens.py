@@ -10,6 +10,7 @@ names it, and is open where it does not.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,9 @@ def _architecture(config: dict[str, Any]) -> str:
 
 def _input_norm(config: dict[str, Any]) -> InputNorm:
     named = config.get("normalize_activations")
-    named = "expected_average_only_in" if named is True else named or "none"
+    named = "expected_average_only_in" if named is True else str(named or "none")
     if named not in _NORMS:
-        raise BadInput(f"normalize_activations = '{str(named)[:40]}' is not read; valid: {', '.join(_NORMS)}. Fold it into the weights first.")
+        raise BadInput(f"normalize_activations = '{named[:40]}' is not read; valid: {', '.join(_NORMS)}. Fold it into the weights first.")
     config["normalize_activations"] = named
     factor = _factor(config) if named == "expected_average_only_in" else None
     return InputNorm("scale", factor) if factor else InputNorm(_NORMS[named])  # type: ignore[arg-type]
@@ -110,7 +111,7 @@ def _factor(config: dict[str, Any]) -> float | None:
     metadata = config.get("metadata")
     for place in (config, metadata if isinstance(metadata, dict) else {}):
         for name in _FACTORS:
-            if isinstance(place.get(name), (int, float)) and place[name] > 0:
+            if isinstance(place.get(name), (int, float)) and 0 < place[name] < math.inf:
                 return float(place[name])
     return None
 

@@ -50,10 +50,10 @@ def load(found: Found) -> Checkpoint:
 
 def _hook(found: Found) -> dict[str, Any]:
     name = found.weights.parent.name
-    block = re.fullmatch(r"(?:.*\.)?(?:layers|h)\.(\d+)", name)
+    block = re.fullmatch(r"(?:.*\.)?(?:layers|h)\.(\d{1,4})", name)
     if block:
         return {"hook": f"output of block {block[1]}", "site": "residual", "layer": int(block[1])}
-    before = re.fullmatch(r"layer_(\d+)", name)
+    before = re.fullmatch(r"layer_(\d{1,4})", name)
     if before:
         layer = int(before[1])
         return {"hook": f"input of block {layer}"} | ({"site": "residual", "layer": layer - 1} if layer else {})

@@ -108,6 +108,12 @@ def test_the_stand_in_for_numpy_scalars_lets_no_more_of_numpy_in(tmp_path: Path)
     assert torch.serialization.get_safe_globals() == before, "the stand-ins are gone once a file is read"
 
 
+def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.Linear(D, N)).save(str(tmp_path / "x.pt"))
+    with pytest.raises(BadInput, match="TorchScript program"):
+        open_checkpoint(tmp_path / "x.pt")
+
+
 # -- damage -------------------------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +173,41 @@ def test_a_bad_config_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "cfg.json").write_text(text)
     with pytest.raises(BadInput, match="cfg.json"):
         open_checkpoint(tmp_path)
+
+
+_VALUES = st.one_of(st.none(), st.booleans(), st.integers(-3, 40), st.floats(), st.text(max_size=5), st.just([1]), st.just({"a": 1}), st.just("9" * 5000))
+_SETTINGS = {
+    "saelens": "architecture d_in d_sae k activation_fn activation_fn_kwargs normalize_activations norm_scaling_factor metadata hook_name hook_point",
+    "sparsify": "d_in k activation signed transcode num_latents",
+    "dictionary_learning": "trainer",
+    "gelu-1l": "d_mlp dict_mult",
+    "plain": "k apply_b_dec_to_input",
+}
+
+
+@pytest.mark.parametrize("layout", list(_SETTINGS))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_a_config_says_is_a_sentence_or_opens(tmp_path: Path, layout: str, data: st.DataObject) -> None:
+    g = torch.Generator().manual_seed(0)
+    matrices = {"W_enc": torch.randn(D, N, generator=g), "W_dec": torch.randn(N, D, generator=g), "b_enc": torch.zeros(N), "b_dec": torch.zeros(D)}
+    linear = {"encoder.weight": matrices["W_enc"].T.clone(), "encoder.bias": matrices["b_enc"], "b_dec": matrices["b_dec"]}
+    state = {"sparsify": {**linear, "W_dec": matrices["W_dec"]}, "dictionary_learning": {**linear, "decoder.weight": matrices["W_dec"].T.clone()}}.get(
+        layout, matrices
+    )
+    torch.save(state, tmp_path / "ae.pt")
+    names = data.draw(st.lists(st.sampled_from(_SETTINGS[layout].split()), unique=True))
+    config = {name: data.draw(_VALUES, label=name) for name in names}
+    if layout == "dictionary_learning":
+        config["trainer"] = {name: data.draw(_VALUES, label=name) for name in ("dict_class", "k", "layer", "submodule_name", "lm_name")}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for declared in (None, layout):
+        try:
+            opened = open_checkpoint(tmp_path, format=declared)
+        except EarmarkError as error:
+            assert len(str(error)) < 600
+        else:
+            assert np.isfinite(opened.dictionary.codes(np.ones((3, D), np.float32)).dense()).all()
 
 
 @pytest.mark.parametrize("name", list(weights()))
