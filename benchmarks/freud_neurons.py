@@ -1,6 +1,6 @@
 """Three neurons that FREUD's authors name in Whisper tiny, looked up over the shipped clips; not part of `make bench`.
 
-FREUD (github.com/ngrosskopf/freud) shows FFN neurons after their activation, `encoder.blocks.2.mlp.1` of OpenAI's code: blocks count from 0, so
+FREUD, a page for Whisper's autoencoders, shows FFN neurons after their activation, `encoder.blocks.2.mlp.1` of OpenAI's code: blocks count from 0, so
 that is the input of `encoder.layers.2.fc2` here. Its worked examples: neuron 0 'm', 1110 the pause before a comma, 38 the start of an exclamation.
 
 `collect` runs the real multilingual tiny over the clips in a random order and notes every neuron's peak and its time; stopped and started
@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,7 @@ def collect(folder: Path, out: Path, n_clips: int) -> None:
 # -- reporting -----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache
+@cache
 def _aligner() -> tuple:
     import whisper as openai_whisper
 
@@ -98,7 +98,7 @@ def _aligner() -> tuple:
     return openai_whisper, model, openai_whisper.tokenizer.get_tokenizer(multilingual=False)
 
 
-@lru_cache(maxsize=None)
+@cache
 def words_of(name: str, transcript: str) -> tuple[Word, ...]:
     """The transcript's words and punctuation with their times; a comma's own stretch is the pause after the word before it."""
     package, model, tokenizer = _aligner()
@@ -110,7 +110,7 @@ def words_of(name: str, transcript: str) -> tuple[Word, ...]:
     return tuple(Word(w.word, float(w.start), float(w.end)) for w in aligned if w.word != "<|endoftext|>")
 
 
-@lru_cache
+@cache
 def sounds_of() -> Callable[[str], Waveform]:
     return sounds()[2]
 

@@ -48,12 +48,12 @@ def read_ggml(data: bytes) -> tuple[dict[str, int], np.ndarray, list[bytes], dic
     reader = _Reader(data)
     if len(data) < 4 or reader.ints(1)[0] != MAGIC:
         raise BadInput("This is no ggml file of whisper.cpp: its first four bytes differ. GGUF files are not read here.")
-    dims = dict(zip(DIMS, reader.ints(len(DIMS)), strict=True))
+    dims: dict[str, int] = dict(zip(DIMS, reader.ints(len(DIMS)), strict=True))
     reader.ints(1)  # the type of most tensors, which each tensor repeats
     shape = reader.ints(2)
     filters = np.frombuffer(reader.take(4 * shape[0] * shape[1]), "<f4").reshape(shape)
     pieces = [reader.take(reader.ints(1)[0]) for _ in range(reader.ints(1)[0])]
-    state = {}
+    state: dict[str, Tensor] = {}
     while reader.at < len(data):
         n_dims, n_name, dtype = reader.ints(3)
         size = reader.ints(n_dims)[::-1]

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from earmark.__main__ import _parser  # noqa: E402
+from earmark.models import supported  # noqa: E402
 from earmark.settings import ROOT as DATA_ROOT  # noqa: E402
 from earmark.settings import SETTINGS  # noqa: E402
 from earmark.shelf.describe import markdown  # noqa: E402
@@ -109,7 +110,17 @@ def commands_table() -> str:
     return "\n".join(lines)
 
 
-PARTS = {"settings": settings_table, "commands": commands_table, "map": map_of_files}
+def models_table() -> str:
+    """What `models --json` lists."""
+    lines = ["| `model_type` | | family | neurons are the | described |", "|---|---|---|---|---|"]
+    for m in supported():
+        lines.append(
+            f"| `{m['name']}` | {m['title']} | `{m['family']}`, {m['modality']} | `{m['sites']['neurons']}` | [{m['source'].split('/')[-1]}]({m['source']}) |"
+        )
+    return "\n".join(lines)
+
+
+PARTS = {"models": models_table, "settings": settings_table, "commands": commands_table, "map": map_of_files}
 
 
 def readme(text: str) -> str:

@@ -101,7 +101,7 @@ def network(dims: dict[str, int], state: dict[str, Tensor]) -> WhisperForConditi
     return model.eval()
 
 
-def _ids(specials: Specials) -> dict[str, int]:
+def _ids(specials: Specials) -> dict[str, Any]:
     return {
         "bos_token_id": specials.start if not specials.multilingual else specials.end,
         "eos_token_id": specials.end,

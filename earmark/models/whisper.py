@@ -1,4 +1,4 @@
-"""Whisper's encoder through transformers, from the Hub's files or from OpenAI's original checkpoint.
+"""Whisper's encoder through transformers, of every size, from the Hub's files or from OpenAI's original checkpoint.
 
 The encoder always sees a window of 30 s: 3000 mel frames of 10 ms, 1500 positions of 20 ms. Position t of a window covers
 [20 t, 20 t + 20) ms. Positions past the end of the sound are padding and are left out; longer sounds are read window by
@@ -22,10 +22,12 @@ from transformers.utils import logging
 from ..errors import MissingWeights
 from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from . import openai
-from .base import LoadedModel, ModelFiles
+from .base import AudioModel, ModelFiles, ModelType
 from .capture import taking
+from .folder import CANNOT_READ, load_network, load_part, open_folder
 
 FAMILY = "whisper"
+MODEL_TYPES = (ModelType("whisper", "Whisper", "https://huggingface.co/docs/transformers/model_doc/whisper"),)
 
 logging.set_verbosity_error()  # Whisper's generate warns of arguments that it passes to itself
 logging.disable_progress_bar()  # standard error is for sentences
@@ -36,7 +38,8 @@ HOP_S = 0.02
 N_HOP_SAMPLES = round(HOP_S * SAMPLE_RATE_HZ)
 N_WINDOW_FRAMES = N_WINDOW_SAMPLES // N_HOP_SAMPLES
 
-class Whisper(LoadedModel):
+
+class Whisper(AudioModel):
     """A Whisper model whose hooks lie in its encoder."""
 
     sites: ClassVar = {
@@ -65,7 +68,7 @@ class Whisper(LoadedModel):
         """Log-mel features [1, n_mels, 3000] of at most 30 s of sound, padded with silence."""
         return self._extractor(window, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_features
 
-    def capture(self, sample: Waveform, hooks: Sequence[Hook]) -> dict[Hook, Activations]:
+    def capture(self, sample: Waveform, hooks: Sequence[Hook]) -> dict[Hook, Activations[FrameGrid]]:
         """float32 [ceil(duration / 20 ms), width] at each hook."""
         n_frames = math.ceil(len(sample.samples) / N_HOP_SAMPLES)
         parts: dict[Hook, list[np.ndarray]] = {hook: [] for hook in hooks}
@@ -95,24 +98,24 @@ class Whisper(LoadedModel):
 
 def load(files: ModelFiles) -> Whisper:
     """From `folder` (a transformers folder) or from `checkpoint` (OpenAI's .pt) and `vocabulary` (.tiktoken)."""
-    if "folder" in files.paths:
-        return _load_folder(files.slug, files.paths["folder"])
     if "checkpoint" in files.paths and "vocabulary" in files.paths:
         return _load_openai(files.slug, files.paths["checkpoint"], files.paths["vocabulary"])
-    raise MissingWeights(f"{files.slug} needs a transformers folder, or OpenAI's checkpoint with its .tiktoken vocabulary; found {sorted(files.paths)}.")
-
-
-def _load_folder(slug: str, folder: Path) -> Whisper:
+    if "folder" not in files.paths:
+        raise MissingWeights(f"{files.slug} needs a transformers folder, or OpenAI's checkpoint with its .tiktoken vocabulary; found {sorted(files.paths)}.")
     from transformers import AutoTokenizer
 
-    model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    extractor = WhisperFeatureExtractor.from_pretrained(folder)
-    return Whisper(slug, model, extractor, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))  # type: ignore[arg-type]
+    folder, _ = open_folder(files, FAMILY, MODEL_TYPES)
+    model = load_network(WhisperForConditionalGeneration, folder, files.slug, attn_implementation="sdpa")
+    tokenizer = load_part(AutoTokenizer, folder, files.slug, "tokenizer")
+    extractor = load_part(WhisperFeatureExtractor, folder, files.slug, "feature extractor")
+    return Whisper(files.slug, model, extractor, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
 
 
 def _load_openai(slug: str, checkpoint: Path, vocabulary: Path) -> Whisper:
-    saved = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    dims = saved["dims"]
-    model = openai.network(dims, saved["model_state_dict"])
+    try:
+        saved = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        dims, state = saved["dims"], saved["model_state_dict"]
+    except CANNOT_READ as error:
+        raise MissingWeights(f"{slug}: {checkpoint.name} is no checkpoint of OpenAI's Whisper that can be read safely ({type(error).__name__}).") from None
+    model = openai.network(dims, state)
     return Whisper(slug, model, WhisperFeatureExtractor(feature_size=dims["n_mels"]), openai.Vocabulary(vocabulary))
