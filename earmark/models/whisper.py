@@ -24,7 +24,7 @@ from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from . import openai
 from .base import AudioModel, ModelFiles, ModelType
 from .capture import taking
-from .folder import CANNOT_READ, load_network, load_part, open_folder
+from .folder import CANNOT_READ, load_network, load_part, load_tokenizer, open_folder
 
 FAMILY = "whisper"
 MODEL_TYPES = (ModelType("whisper", "Whisper", "https://huggingface.co/docs/transformers/model_doc/whisper"),)
@@ -102,11 +102,9 @@ def load(files: ModelFiles) -> Whisper:
         return _load_openai(files.slug, files.paths["checkpoint"], files.paths["vocabulary"])
     if "folder" not in files.paths:
         raise MissingWeights(f"{files.slug} needs a transformers folder, or OpenAI's checkpoint with its .tiktoken vocabulary; found {sorted(files.paths)}.")
-    from transformers import AutoTokenizer
-
     folder, _ = open_folder(files, FAMILY, MODEL_TYPES)
     model = load_network(WhisperForConditionalGeneration, folder, files.slug, attn_implementation="sdpa")
-    tokenizer = load_part(AutoTokenizer, folder, files.slug, "tokenizer")
+    tokenizer = load_tokenizer(folder, files.slug)
     extractor = load_part(WhisperFeatureExtractor, folder, files.slug, "feature extractor")
     return Whisper(files.slug, model, extractor, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
 
