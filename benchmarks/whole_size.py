@@ -30,9 +30,10 @@ N_TOKENS = 1_000
 def make(name: str, folder: Path) -> None:
     """Save a model of the real shape with random weights, and what belongs to it."""
     import torch
-    import transformers as t
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+    t: Any = transformers
     torch.manual_seed(0)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({"<|endoftext|>": 0, **{letter: i + 1 for i, letter in enumerate(letters)}}, []))

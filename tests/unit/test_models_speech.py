@@ -19,7 +19,7 @@ from earmark.errors import BadInput, MissingWeights
 from earmark.models import FAMILIES
 from earmark.models.base import ModelFiles
 from earmark.models.wav2vec2 import Wav2Vec2
-from earmark.units import SAMPLE_RATE_HZ, Waveform
+from earmark.units import SAMPLE_RATE_HZ, TokenSample, Waveform
 from tests.fixtures.models import LETTERS, N_LAYERS, N_NEURONS, SPEECH, WIDTH, make_speech
 
 KINDS = list(itertools.product(SPEECH, (False, True)))
@@ -140,6 +140,14 @@ def test_letters_are_read_as_ctc_has_it(pair: tuple[Wav2Vec2, Any, bool]) -> Non
     naive = "".join(" " if c == "|" else c for c in letters if c != "<pad>")
     assert len(naive) > 3
     assert model.read(sound).split() == naive.split()
+
+
+def test_texts_are_no_sounds(pair: tuple[Wav2Vec2, Any, bool]) -> None:
+    model, _, _ = pair
+    text: Any = TokenSample((1,), ("a",))
+    for use in (lambda: model.capture(text, [model.hook("residual", 0)]), lambda: model.read(text)):
+        with pytest.raises(BadInput, match="m reads sounds, not texts"):
+            use()
 
 
 @pytest.mark.parametrize("do_normalize", [True, False])

@@ -20,7 +20,7 @@ from earmark.inputs.text import Tokens, printed
 from earmark.models import FAMILIES, supported
 from earmark.models.base import ModelFiles, TextModel
 from earmark.models.capture import taking
-from earmark.units import Activations, Hook, TokenGrid
+from earmark.units import Activations, Hook, TokenGrid, Waveform
 from tests.fixtures.models import N_LAYERS, N_NEURONS, TEXT, WIDTH, byte_tokenizer, make_text, sentencepiece_tokenizer
 
 FAMILY_OF = {m["name"]: m["family"] for m in supported()}
@@ -136,6 +136,13 @@ def test_too_many_tokens(pair: tuple[TextModel, Any, str]) -> None:
     model, _, _ = pair
     with pytest.raises(BadInput, match="65 tokens; m reads 1 to 64"):
         model.capture(model.sample([5] * 65), [model.hook("residual", 0)])
+
+
+def test_sounds_are_no_texts(pair: tuple[TextModel, Any, str]) -> None:
+    model, _, _ = pair
+    sound: Any = Waveform(np.zeros(16_000, np.float32))
+    with pytest.raises(BadInput, match="m reads texts, not sounds"):
+        model.capture(sound, [model.hook("residual", 0)])
 
 
 def test_sinks_are_positions_far_above_the_median() -> None:
