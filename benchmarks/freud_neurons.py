@@ -6,7 +6,7 @@ that is the input of `encoder.layers.2.fc2` here. Its worked examples: neuron 0 
 `collect` runs the real multilingual tiny over the clips in a random order and notes every neuron's peak and its time; stopped and started
 again, it goes on, and any part of it is a random sample. `report` takes the 20 clips in which a neuron is strongest, aligns the words of their
 transcripts (openai-whisper's own word timing with the weights of tiny.en, so that another model says where the words are) and counts how many
-peaks lie where the claim says. The same is counted for all 1,536 neurons of the layer over the first 300 clips, and for random times within the same clips.
+peaks lie where the claim says. The same is counted for all 1,536 neurons of the layer over the first 150 clips, and for random times within the same clips.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .figures import tell
 LAYERS = (2, 1)
 """the claims' layer; the one before it as well, in case its authors counted from 1"""
 CHUNK = 100
-N_TOP, N_POOL = 20, 300
+N_TOP, N_POOL = 20, 150
 NEAR_S = 0.15
 """what a peak may lie beside a word, and an alignment be off"""
 START_S = 0.4

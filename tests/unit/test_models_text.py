@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import socket
 from pathlib import Path
@@ -15,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from earmark.__main__ import main
 from earmark.errors import BadInput, MissingWeights, NotFound
 from earmark.inputs.text import Tokens, printed
 from earmark.models import FAMILIES, supported
 from earmark.models.base import ModelFiles, TextModel
 from earmark.models.capture import taking
 from earmark.units import Activations, Hook, TokenGrid, Waveform
-from tests.fixtures.models import N_LAYERS, N_NEURONS, TEXT, WIDTH, byte_tokenizer, make_text, sentencepiece_tokenizer
+from tests.fixtures.models import N_LAYERS, N_NEURONS, SPEECH, TEXT, WIDTH, byte_tokenizer, make_text, sentencepiece_tokenizer
 
 FAMILY_OF = {m["name"]: m["family"] for m in supported()}
 ACT = {"gpt2": lambda x: F.gelu(x, approximate="tanh"), "gpt_neox": F.gelu, "llama": F.silu, "qwen2": F.silu, "gemma2": lambda x: F.gelu(x, approximate="tanh")}
@@ -40,6 +42,18 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", lambda *_: pytest.fail("something was fetched"))
         return load(folder, request.param), network, request.param
+
+
+def test_what_is_listed_is_what_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """`models --json`: one object a type, and the sites are those of the families."""
+    assert main(["models", "--json"]) == 0
+    listed = {m["name"]: m for m in json.loads(capsys.readouterr().out)}
+    assert set(listed) == {"whisper", *SPEECH, *TEXT, "gelu-1l"}
+    assert {m["family"] for m in listed.values()} == set(FAMILIES)
+    for m in listed.values():
+        assert set(m["sites"]) == {"residual", "preactivation", "neurons"}
+        assert m["modality"] == ("audio" if m["name"] in ("whisper", *SPEECH) else "text")
+        assert m["source"].startswith("https://")
 
 
 # -- the model -------------------------------------------------------------------------------------------------------------
@@ -165,6 +179,16 @@ def test_what_is_printed_is_the_text(pair: tuple[TextModel, Any, str]) -> None:
     assert [i for start, end, _ in spans for i in range(start, end)] == list(range(len(sample.ids))), "every position has its place, once"
     assert any(end - start > 1 and "🎧" in text for start, end, text in spans), "a character of several tokens is shown over all of them"
     assert "".join(text for _, _, text in spans[sample.n_before :]) == TRICKY
+
+
+@pytest.mark.parametrize("text", ["🎧 on", " the cat", "  x", "日本"])
+def test_the_space_in_front_is_nobodys(pair: tuple[TextModel, Any, str], text: str) -> None:
+    """Llama's tokenizer writes one that the text does not have; even where it is a token of its own."""
+    model, _, _ = pair
+    sample = model.tokenize(text)
+    assert sample.text == text
+    spans = TokenGrid(sample.tokens).spans()
+    assert "".join(shown for start, _, shown in spans if start >= sample.n_before) == text
 
 
 def test_ids_are_those_of_the_tokenizer(pair: tuple[TextModel, Any, str], tmp_path: Path) -> None:
