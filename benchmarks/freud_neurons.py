@@ -134,6 +134,11 @@ def before_comma(words: tuple[Word, ...], at_s: float) -> bool:
     return any(w.text.strip().startswith(",") and w.start_s - NEAR_S <= at_s <= w.end_s + NEAR_S for w in words)
 
 
+def ends_phrase(words: tuple[Word, ...], at_s: float) -> bool:
+    """The same for any punctuation mark, the end of the clip included: a wider reading of the claim."""
+    return any(re.match(r"\s*[,.?!]", w.text) and w.start_s - NEAR_S <= at_s <= w.end_s + NEAR_S for w in words)
+
+
 def starts_exclamation(words: tuple[Word, ...], at_s: float) -> bool:
     """Within the first 0.4 s of a sentence that ends with an exclamation mark."""
     start = None
@@ -149,6 +154,7 @@ def starts_exclamation(words: tuple[Word, ...], at_s: float) -> bool:
 CLAIMS: tuple[tuple[int, str, Callable[[tuple[Word, ...], float], bool]], ...] = (
     (0, "m", holds_m),
     (1110, "the pause before a comma", before_comma),
+    (1110, "the pause before any punctuation mark", ends_phrase),
     (38, "the start of an exclamation", starts_exclamation),
 )
 
