@@ -1,6 +1,6 @@
 """Three neurons that FREUD's authors name in Whisper tiny, looked up over the shipped clips; not part of `make bench`.
 
-FREUD, a page for Whisper's autoencoders, shows FFN neurons after their activation, `encoder.blocks.2.mlp.1` of OpenAI's code: blocks count from 0, so
+FREUD (https://github.com/ksadov/FREUD) shows FFN neurons after their activation, `encoder.blocks.2.mlp.1` of OpenAI's code: blocks count from 0, so
 that is the input of `encoder.layers.2.fc2` here. Its worked examples: neuron 0 'm', 1110 the pause before a comma, 38 the start of an exclamation.
 
 `collect` runs the real multilingual tiny over the clips in a random order and notes every neuron's peak and its time; stopped and started

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .dictionaries import FORMATS, WEIGHTS
+from .dictionaries import open_checkpoint
 from .dictionaries.base import Dictionary, Identity
 from .errors import unknown
 from .models import FAMILIES
@@ -73,12 +73,9 @@ class Runtime:
         if entry.kind != "sae":
             dictionary: Dictionary = Identity(hook.width, model.directions(hook))
             return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), None))
-        if entry.format not in FORMATS:
-            raise unknown("checkpoint format", str(entry.format), FORMATS)
-        folder = self.settings.data / str(entry.folder)
-        dictionary = FORMATS[entry.format](folder)
-        weights = sha256_of(folder / WEIGHTS[entry.format])
-        return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), weights))
+        found = open_checkpoint(self.settings.data / str(entry.folder), format=entry.format, width=hook.width)
+        weights = sha256_of(found.files[0])
+        return Opened(entry, hook, found.dictionary, dictionary_revision(entry, model_entry, str(hook), weights))
 
     def capture(self, model: str, sample: Waveform, opened: Sequence[Opened]) -> dict[Hook, Activations]:
         """One pass of the model for several dictionaries."""
