@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .dictionaries import open_checkpoint
+from .dictionaries import Checkpoint, open_checkpoint
 from .dictionaries.base import Dictionary, Identity
 from .errors import EarmarkError, MissingWeights, unknown
 from .models import FAMILIES
@@ -22,7 +24,7 @@ from .settings import Settings
 from .shelf.catalog import Catalog, DictionaryEntry, dictionary_revision, read_catalog
 from .shelf.download import Terms
 from .shelf.hub import ALL, find_checkpoint, find_model
-from .shelf.tables import sha256_of
+from .shelf.tables import sha256_of, write_json
 from .units import Activations, Hook, Waveform
 
 T = TypeVar("T")
@@ -37,6 +39,9 @@ class Opened:
     dictionary: Dictionary
     revision: str
     """the dictionary's short content hash"""
+    checkpoint: Checkpoint | None = None
+    """what an SAE's file says of itself"""
+    weights_sha256: str = ""
 
 
 @dataclass
@@ -156,9 +161,22 @@ class Runtime:
         if entry.kind != "sae":
             dictionary: Dictionary = Identity(hook.width, model.directions(hook))
             return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), None))
-        found = open_checkpoint(find_checkpoint(entry, self.settings, terms), format=entry.format, width=hook.width, scale=entry.scale)
+        path = find_checkpoint(entry, self.settings, terms)
+        found = open_checkpoint(path, format=entry.format, width=hook.width, scale=entry.scale)
         weights = sha256_of(max(found.files, key=lambda file: file.stat().st_size))
-        return Opened(entry, hook, found.dictionary, dictionary_revision(entry, model_entry, str(hook), weights))
+        scale = entry.scale
+        if found.candidates and scale is None:
+            scale = noted_scale(self.settings.cache, weights, hook)
+            found = found.scaled(scale) if scale else found
+        revision = dictionary_revision(entry, model_entry, str(hook), weights, scale)
+        return Opened(entry, hook, found.dictionary, revision, found, weights)
+
+    def settle(self, opened: Opened, scale: str) -> Opened:
+        """The same dictionary read in another of the ways that its file leaves open, from now on and in every process with this cache."""
+        note_scale(self.settings.cache, opened.weights_sha256, opened.hook, scale)
+        with self._lock:
+            self._held.pop(("dictionary", opened.entry.slug), None)
+        return self.open(opened.entry.slug)
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
@@ -173,6 +191,27 @@ class Runtime:
         loaded = self.model(model)
         with self._using(("model", model)), self._running:
             return loaded.read(sample)
+
+
+def _scales(cache: Path) -> Path:
+    return cache / "scales.json"
+
+
+def noted_scale(cache: Path, weights_sha256: str, hook: Hook) -> str | None:
+    """How the inputs of these weights at this hook are to be read, if a self-check has found that out."""
+    try:
+        return json.loads(_scales(cache).read_text(encoding="utf-8")).get(f"{weights_sha256} {hook}")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def note_scale(cache: Path, weights_sha256: str, hook: Hook, scale: str) -> None:
+    try:
+        known = json.loads(_scales(cache).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    cache.mkdir(parents=True, exist_ok=True)
+    write_json(_scales(cache), {**known, f"{weights_sha256} {hook}": scale})
 
 
 def _size(dictionary: Dictionary) -> int:

@@ -25,13 +25,14 @@ class Checkpoint:
     files: tuple[Path, ...]
     facts: dict[str, Any]
     """what its configuration says: model, hook, ..."""
-    candidates: tuple[Any, ...] = ()
+    candidates: tuple[str, ...] = ()
+    scale: str = "raw"
 
 
-def open_checkpoint(path: Path, *, format: str | None = None, width: int | None = None, scale: float | None = None) -> Checkpoint:
+def open_checkpoint(path: Path, *, format: str | None = None, width: int | None = None, scale: str | None = None) -> Checkpoint:
     """A checkpoint of any known format."""
     del width, scale
     if format is not None and format not in FORMATS:
         raise unknown("checkpoint format", format, FORMATS)
     name = format or next(iter(FORMATS))
-    return Checkpoint(FORMATS[name](path), name, (path / "cfg.json", path / WEIGHTS[name]), {})
+    return Checkpoint(FORMATS[name](path), name, (path / WEIGHTS[name],), {})

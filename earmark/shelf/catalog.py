@@ -73,6 +73,8 @@ class ModelEntry:
     path: str | None = None
     """a transformers folder on this machine, relative to the catalog"""
     hub: HubFiles | None = None
+    tokenizer: HubFiles | None = None
+    """the repository of its tokenizer, where that is another one"""
     packages: tuple[PackageFile, ...] = ()
 
 
@@ -112,8 +114,8 @@ class DictionaryEntry:
     """the same for a checkpoint that is a single file"""
     hub: HubFiles | None = None
     """the repository of an SAE's checkpoint; its files default to `file`, or to all of `folder`"""
-    scale: float | None = None
-    """by which inputs are multiplied, for formats that leave it open; tried out when left out"""
+    scale: str | None = None
+    """how inputs are normed, for formats that leave it open; tried out when left out"""
     tables: HubTables | None = None
     """where the tables are, unless they lie beside the catalog"""
     suggestions: tuple[Suggestion, ...] = ()
@@ -225,6 +227,7 @@ def _hub_tables(value: dict[str, Any]) -> HubTables:
 # key -> how its value is read, and what it must look like
 _NESTED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "hub": (_hub_files, "{ repo, files, revision, sha256 }"),
+    "tokenizer": (_hub_files, "{ repo, files, revision, sha256 }"),
     "tables": (_hub_tables, "{ repo, folder, revision }"),
     "packages": (lambda value: tuple(PackageFile(**p) for p in value), "a list of tables with role, package, file and sha256"),
     "suggestions": (lambda value: tuple(Suggestion(**s) for s in value), "a list of { unit, note }"),
@@ -264,9 +267,9 @@ def model_revision(model: ModelEntry) -> str:
     return f"{model.hub.repo}@{model.hub.revision}" if model.hub else f"path:{model.path}"
 
 
-def dictionary_revision(entry: DictionaryEntry, model: ModelEntry, hook: str, weights_sha256: str | None) -> str:
+def dictionary_revision(entry: DictionaryEntry, model: ModelEntry, hook: str, weights_sha256: str | None, scale: str | None = None) -> str:
     """A dictionary's short content hash: the same number means the same unit only under the same revision."""
-    parts = (model_revision(model), hook, entry.kind, weights_sha256 or "")
+    parts = (model_revision(model), hook, entry.kind, weights_sha256 or "", *([scale] if scale else []))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 

@@ -33,7 +33,8 @@ def find_model(entry: ModelEntry, settings: Settings, terms: Terms = ALL) -> dic
             tried.append(str(error).rstrip("."))
     if entry.hub is not None:
         try:
-            return {"folder": fetch(entry.hub, settings, terms=terms)}
+            found = {"folder": fetch(entry.hub, settings, terms=terms)}
+            return found | ({"tokenizer": fetch(entry.tokenizer, settings, terms=terms)} if entry.tokenizer else {})
         except MissingWeights as error:
             tried.append(str(error).rstrip("."))
     raise MissingWeights(
