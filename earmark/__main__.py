@@ -53,6 +53,13 @@ def _unit(args: Args, settings: Settings) -> None:
     _print(args, card, lambda: lines)
 
 
+def _formats(args: Args, settings: Settings) -> None:
+    from .dictionaries import publishers
+
+    rows = [dataclasses.asdict(row) for row in publishers()]
+    _print(args, rows, lambda: [f"{row['name']:<22} {row['file']:<44} {row['source']}" for row in rows])
+
+
 def _search(args: Args, settings: Settings) -> None:
     from .web.records import hits_json
 
@@ -96,7 +103,7 @@ def _analyse(args: Args, settings: Settings) -> None:
 def _encode(args: Args, settings: Settings) -> None:
     from .live.encode import encode_file
 
-    print(encode_file(args.checkpoint, args.input, args.output, args.decode))
+    print(encode_file(args.checkpoint, args.input, args.output, args.decode, format=args.format, width=args.width, scale=args.scale))
 
 
 # -- building ------------------------------------------------------------------------------------------------------------
@@ -172,6 +179,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command("list", _list, "the dictionaries of the catalog", json_=True)
 
+    command("formats", _formats, "whose checkpoints are read, and from which files", json_=True)
+
     unit = command("unit", _unit, "a unit's card: statistics, examples, neighbours", json_=True)
     unit.add_argument("dictionary")
     unit.add_argument("index", type=int)
@@ -199,6 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument("checkpoint", type=Path)
     encode.add_argument("--in", dest="input", type=Path, required=True, help="float [n_positions, width]")
     encode.add_argument("--out", dest="output", type=Path, required=True, help="float32 [n_positions, n_units], or [n_positions, width] with --decode")
+    encode.add_argument("--format", help="the checkpoint's format, where it is not to be recognised")
+    encode.add_argument("--width", type=int, help="width of the activations, for checkpoints whose shapes do not tell it")
+    encode.add_argument("--scale", help="what is done to the input, where the checkpoint leaves it open")
     encode.add_argument("--decode", action="store_true", help="write the reconstruction instead of the feature values")
 
     corpus = command("corpus", _corpus, "make a corpus from recordings")

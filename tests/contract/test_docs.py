@@ -144,8 +144,9 @@ def test_families_name_every_file() -> None:
 
 
 def test_formats_name_every_file() -> None:
-    found = {n: imported("earmark/dictionaries", n) for n in names_in("earmark/dictionaries", {"base"})}
-    assert {m.FORMAT: m.load for m in found.values()} == earmark.dictionaries.FORMATS
+    found = {n: imported("earmark/dictionaries", n) for n in names_in("earmark/dictionaries", {"base", "activations", "norms", "files", "checkpoint"})}
+    assert {m.FORMAT: m for m in found.values()} == earmark.dictionaries.FORMATS
+    assert all(callable(m.load) and callable(m.recognises) and m.PUBLISHER.source for m in found.values())
 
 
 SOURCES_FOLDER = "earmark/offline/corpora/sources"
