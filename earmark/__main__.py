@@ -78,6 +78,13 @@ def _health(args: Args, settings: Settings) -> None:
     _print(args, figures, lambda: [f"{name}: {value}" for name, value in figures.items()])
 
 
+def _models(args: Args, settings: Settings) -> None:
+    from .models import supported
+
+    found = supported()
+    _print(args, found, lambda: [f"{m['name']:<10} {m['family']:<10} {m['modality']:<6} {m['title']}" for m in found])
+
+
 # -- a sample of one's own -----------------------------------------------------------------------------------------------
 
 
@@ -203,6 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     health = command("health", _health, "figures of a dictionary on held-out samples", json_=True)
     health.add_argument("dictionary")
     health.add_argument("--recompute", action="store_true", help="run the model again instead of reading what was stored")
+
+    command("models", _models, "the kinds of models that are read", json_=True)
 
     encode = command("encode", _encode, "activations in a .npy file into feature values, by a checkpoint alone")
     encode.add_argument("checkpoint", type=Path)

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from earmark.__main__ import _parser  # noqa: E402
 from earmark.dictionaries import FORMATS  # noqa: E402
+from earmark.models import supported  # noqa: E402
 from earmark.settings import ROOT as DATA_ROOT  # noqa: E402
 from earmark.settings import SETTINGS  # noqa: E402
 from earmark.shelf.describe import markdown  # noqa: E402
@@ -117,7 +118,17 @@ def formats_table() -> str:
     return "\n".join([*lines, *(f"| {p.name} | `{name}` | `{p.file}` | {p.source} |" for p, name in rows)])
 
 
-PARTS = {"formats": formats_table, "settings": settings_table, "commands": commands_table, "map": map_of_files}
+def models_table() -> str:
+    """What `models --json` lists."""
+    lines = ["| `model_type` | | family | neurons are the | described |", "|---|---|---|---|---|"]
+    for m in supported():
+        lines.append(
+            f"| `{m['name']}` | {m['title']} | `{m['family']}`, {m['modality']} | `{m['sites']['neurons']}` | [{m['source'].split('/')[-1]}]({m['source']}) |"
+        )
+    return "\n".join(lines)
+
+
+PARTS = {"formats": formats_table, "models": models_table, "settings": settings_table, "commands": commands_table, "map": map_of_files}
 
 
 def readme(text: str) -> str:
