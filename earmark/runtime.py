@@ -22,8 +22,7 @@ from .models import FAMILIES
 from .models.base import LoadedModel, ModelFiles
 from .settings import Settings
 from .shelf.catalog import Catalog, DictionaryEntry, dictionary_revision, read_catalog
-from .shelf.download import Terms
-from .shelf.hub import ALL, find_checkpoint, find_model
+from .shelf.hub import ALL, Terms, find_checkpoint, find_model
 from .shelf.tables import sha256_of, write_json
 from .units import Activations, Hook, Waveform
 

@@ -8,11 +8,11 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from ..errors import MissingWeights
-from ..settings import Settings
-from .catalog import DictionaryEntry, HubFiles, ModelEntry, PackageFile
+from ...errors import MissingWeights
+from ...settings import Settings
+from ..catalog import DictionaryEntry, HubFiles, ModelEntry, PackageFile
+from ..tables import sha256_of, write_json
 from .download import Terms, fetch
-from .tables import sha256_of, write_json
 
 ALL = Terms()
 HERE = Terms(allowed=False)
