@@ -107,6 +107,15 @@ def _analyse(args: Args, settings: Settings) -> None:
     _print(args, found, lambda: lines)
 
 
+def _open(args: Args, settings: Settings) -> None:
+    from .live.opening import lines, look
+    from .shelf.catalog import read_catalog
+
+    catalog = read_catalog(settings.data) if (settings.data / "catalog.toml").is_file() else None
+    found = look(args.name, settings, catalog, format=args.format, width=args.width, scale=args.scale)
+    _print(args, found.json(), lambda: lines(found))
+
+
 def _encode(args: Args, settings: Settings) -> None:
     from .live.encode import encode_file
 
@@ -173,6 +182,13 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _reading(command: argparse.ArgumentParser) -> None:
+    """How a checkpoint is to be read."""
+    command.add_argument("--format", help="the checkpoint's format, where it is not to be recognised")
+    command.add_argument("--width", type=int, help="width of the activations, for checkpoints whose shapes do not tell it")
+    command.add_argument("--scale", help="what is done to the input, where the checkpoint leaves it open")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m earmark", description="Hear and read what the features inside a model respond to.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -213,13 +229,15 @@ def _parser() -> argparse.ArgumentParser:
 
     command("models", _models, "the kinds of models that are read", json_=True)
 
+    opened = command("open", _open, "what a checkpoint is, what it needs, and its entry for catalog.toml", json_=True)
+    opened.add_argument("name", metavar="REPO_FOLDER_OR_FILE", help="a file or folder, or owner/name[/path][@revision] on the Hub")
+    _reading(opened)
+
     encode = command("encode", _encode, "activations in a .npy file into feature values, by a checkpoint alone")
     encode.add_argument("checkpoint", type=Path)
     encode.add_argument("--in", dest="input", type=Path, required=True, help="float [n_positions, width]")
     encode.add_argument("--out", dest="output", type=Path, required=True, help="float32 [n_positions, n_units], or [n_positions, width] with --decode")
-    encode.add_argument("--format", help="the checkpoint's format, where it is not to be recognised")
-    encode.add_argument("--width", type=int, help="width of the activations, for checkpoints whose shapes do not tell it")
-    encode.add_argument("--scale", help="what is done to the input, where the checkpoint leaves it open")
+    _reading(encode)
     encode.add_argument("--decode", action="store_true", help="write the reconstruction instead of the feature values")
 
     corpus = command("corpus", _corpus, "make a corpus from recordings")

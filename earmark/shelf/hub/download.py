@@ -157,13 +157,9 @@ def _fetch(source: HubFiles, settings: Settings, kind: RepoKind, terms: Terms, c
 
 def remote_files(source: HubFiles, kind: RepoKind = "model") -> list[RemoteFile]:
     """Size and digest of the named files, all of one commit; of all the repository's files where none is named."""
-    from huggingface_hub import HfApi
-
     names, revision = list(source.files), source.revision
     if _has_pattern(source):
-        info = HfApi().repo_info(source.repo, revision=revision, repo_type=kind, timeout=ANSWER_S)
-        listed = [s.rfilename for s in info.siblings or []]
-        revision = info.sha or revision
+        revision, listed = _listing(source.repo, revision, kind)
         for pattern in names:
             if not any(fnmatchcase(name, pattern) for name in listed):
                 raise MissingWeights(f"{source.repo} has no file {pattern}; it has {_some(listed)}")
@@ -175,6 +171,14 @@ def remote_files(source: HubFiles, kind: RepoKind = "model") -> list[RemoteFile]
     if not found:
         raise MissingWeights(f"{source.repo} has no files")
     return found
+
+
+def _listing(repo: str, revision: str, kind: RepoKind) -> tuple[str, list[str]]:
+    """(commit, paths of all files): one request, which the client does not repeat."""
+    from huggingface_hub import HfApi
+
+    info = HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=ANSWER_S)
+    return info.sha or revision, [s.rfilename for s in getattr(info, "siblings", None) or []]
 
 
 def _head(repo: str, name: str, revision: str, kind: RepoKind) -> RemoteFile:
@@ -237,3 +241,26 @@ def _digest(path: Path, name: str, clock: Clock, start: bytes = b"") -> str:
             digest.update(part)
             clock.touch()
     return digest.hexdigest()
+
+
+# -- looking around ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file or a folder of a repository."""
+
+    path: str
+    is_folder: bool
+
+
+def list_folder(repo: str, folder: str, revision: str, settings: Settings, kind: RepoKind = "model") -> list[Listed]:
+    """What lies in one folder of a repository ('' for its root). Raises MissingWeights with what the Hub said."""
+    check_repo(repo)
+    reason = _silent(settings)
+    if reason:
+        raise MissingWeights(f"{repo} would have to be looked up, and {reason}")
+    _, names = watched(lambda: _listing(repo, revision, kind), Clock(lambda done, total: None), repo)
+    start = f"{folder}/" if folder else ""
+    inside = [name.removeprefix(start).partition("/") for name in names if name.startswith(start)]
+    return [Listed(path, is_folder) for path, is_folder in dict.fromkeys((start + head, bool(slash)) for head, slash, _ in inside)]
