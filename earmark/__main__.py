@@ -149,6 +149,12 @@ def _build(args: Args, settings: Settings) -> None:
     print(f"Built the tables of {', '.join(built)}.")
 
 
+def _publish(args: Args, settings: Settings) -> None:
+    from .offline.publish import publish
+
+    print("\n".join(publish(settings, args.dictionary, args.repo, args.with_corpus, args.dry_run)))
+
+
 def _check(args: Args, settings: Settings) -> int:
     from .offline.tables.check import check
 
@@ -275,6 +281,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--corpus", help="another corpus than the catalog's")
     build.add_argument("--workers", type=int, help="processes (default: one a core)")
     build.add_argument("--only", action="store_true", help="this dictionary alone, without the others over its layer")
+
+    publish = command("publish", _publish, "upload a dictionary's tables to a data set of the Hub")
+    publish.add_argument("dictionary")
+    publish.add_argument("repo", help="owner/name of a data set; made when it is not there")
+    publish.add_argument("--with-corpus", action="store_true", help="and the corpus that they were built from")
+    publish.add_argument("--dry-run", action="store_true", help="only say what would go")
 
     check = command("check", _check, "recompute a random part of the tables from the model")
     check.add_argument("dictionary")

@@ -59,13 +59,13 @@ def watched(work: Callable[[], T], clock: Clock, repo: str) -> T:
     if isinstance(box.get("error"), MissingWeights):
         raise box["error"]
     if "error" in box:
-        raise _said(box["error"], repo) from None
+        raise said(box["error"], repo) from None
     if "value" not in box:
         raise MissingWeights(f"fetching {repo} failed")
     return box["value"]
 
 
-def _said(error: Exception, repo: str) -> MissingWeights:
+def said(error: Exception, repo: str) -> MissingWeights:
     """What a failure of the client means, as the part of a sentence."""
     from huggingface_hub import errors
 
