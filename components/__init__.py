@@ -4,6 +4,6 @@ A tab is a module with NAME (as in an address), TITLE, `build(context)` -> its c
 values for a link and the document's title.
 """
 
-from . import about, audio, browse, feature
+from . import about, audio, browse, compare, feature
 
-TABS = (browse, feature, audio, about)
+TABS = (browse, feature, audio, compare, about)

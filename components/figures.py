@@ -12,6 +12,7 @@ from earmark.units import Example, Histogram
 Y_SPAN = 100
 X_PER_S = 100
 """SVG units of a trace: hundredths of a second, hundredths of the height"""
+MAX_POINTS = 800
 
 
 @dataclass(frozen=True)
@@ -39,41 +40,35 @@ class Bar:
 
 
 def trace_view(example: Example, low: float, high: float) -> TraceView:
-    """The paths of an example's trace between the values `low` (bottom) and `high` (top); points sit at the frames' centres."""
-    n = len(example.trace)
-    hop_s = (example.end_s - example.start_s) / max(n, 1)
-    x = np.round((example.start_s + (np.arange(n) + 0.5) * hop_s) * X_PER_S, 1)
-    scale = 0.96 * Y_SPAN / ((high - low) or 1.0)
-    y = np.round(Y_SPAN - (np.clip(example.trace, low, high) - low) * scale, 1)
-    zero = round(Y_SPAN - (0 - low) * scale, 1)
-    keep = np.ones(n, dtype=bool)
-    keep[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
-    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x[keep], y[keep], strict=True))
-    line = f"M{points}" if points else ""
-    area = f"M{_n(x[0])},{_n(zero)} L{points} L{_n(x[-1])},{_n(zero)}Z" if n else ""
-    peak_y = round(Y_SPAN - (min(max(example.peak, low), high) - low) * scale, 1)
-    return TraceView(line, area, zero, peak_y, round(example.start_s * X_PER_S, 1), round(example.end_s * X_PER_S, 1))
+    """The paths of an example's trace between the values `low` (bottom) and `high` (top)."""
+    hop_s = (example.end_s - example.start_s) / max(len(example.trace), 1)
+    return line_view(example.trace, example.start_s, hop_s, low, high, example.peak)
 
 
-def clip_trace(values: np.ndarray, hop_s: float, most: int = 800) -> TraceView:
-    """A whole clip's trace between its smallest value (or 0) and its largest, in a box of seconds x X_PER_S by Y_SPAN.
+def clip_trace(values: np.ndarray, hop_s: float) -> TraceView:
+    """A whole clip's trace between its smallest value (or 0) and its largest."""
+    low, high = min(0.0, float(values.min(initial=0))), max(0.0, float(values.max(initial=0)))
+    return line_view(values, 0.0, hop_s, low, high, high)
 
-    Of more than `most` frames every run keeps its most extreme one, at that frame's own time.
+
+def line_view(values: np.ndarray, start_s: float, hop_s: float, low: float, high: float, peak: float) -> TraceView:
+    """Values from `start_s` on, a point at each frame's centre, in a box of seconds x X_PER_S by Y_SPAN from `low` to `high`.
+
+    Of more than MAX_POINTS frames every run keeps its most extreme one, at that frame's own time.
     """
     n = len(values)
-    run = -(-n // most)
-    kept = np.array([start + int(np.abs(values[start : start + run]).argmax()) for start in range(0, n, run)], dtype=int)
-    low, high = min(0.0, float(values.min(initial=0))), max(0.0, float(values.max(initial=0)))
-    scale = 0.94 * Y_SPAN / ((high - low) or 1.0)
-    x, y = np.round((kept + 0.5) * hop_s * X_PER_S, 1), np.round(Y_SPAN - (values[kept] - low) * scale, 1)
-    keep = np.ones(len(kept), dtype=bool)
-    keep[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
-    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x[keep], y[keep], strict=True))
+    run = -(-n // MAX_POINTS)
+    kept = np.array([first + int(np.abs(values[first : first + run]).argmax()) for first in range(0, n, run or 1)], dtype=int)
+    scale = 0.96 * Y_SPAN / ((high - low) or 1.0)
+    x = np.round((start_s + (kept + 0.5) * hop_s) * X_PER_S, 1)
+    y = np.round(Y_SPAN - (np.clip(values[kept], low, high) - low) * scale, 1)
+    bends = np.ones(len(kept), dtype=bool)
+    bends[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
+    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x[bends], y[bends], strict=True))
     zero = round(Y_SPAN + low * scale, 1)
-    if not points:
-        return TraceView("", "", zero, zero, 0, 0)
-    area = f"M{_n(x[0])},{_n(zero)} L{points} L{_n(x[-1])},{_n(zero)}Z"
-    return TraceView(f"M{points}", area, zero, round(Y_SPAN - (high - low) * scale, 1), 0, round(n * hop_s * X_PER_S, 1))
+    area = f"M{_n(x[0])},{_n(zero)} L{points} L{_n(x[-1])},{_n(zero)}Z" if points else ""
+    peak_y = round(Y_SPAN - (min(max(peak, low), high) - low) * scale, 1)
+    return TraceView(f"M{points}" if points else "", area, zero, peak_y, round(start_s * X_PER_S, 1), round((start_s + n * hop_s) * X_PER_S, 1))
 
 
 def _n(value: float) -> str:

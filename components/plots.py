@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from earmark.errors import EarmarkError
 from earmark.shelf.store import Store
+from earmark.units import UnitId
+
+from . import prose
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 BINS_A_DECADE = 5
 COLOURS = ("#c2410c", "#6b7280", "#2563a8", "#a16207", "#7c3aed", "#0f766e")
+LINES = ("#c2410c", "#2f74c0", "#7a7a82", "#a16207")
+"""of the first unit, of the second, and of what stands beside them"""
 INK = "#7a7a82"
 """readable on the light and on the dark page"""
+PLAIN = {"margin": {"l": 8, "r": 8, "t": 26, "b": 8}, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": INK, "size": 12}}
+AXIS = {"gridcolor": "rgba(128,128,128,.2)", "zeroline": False}
 
 
 def density_figure(store: Store) -> go.Figure:
@@ -31,6 +39,38 @@ def density_figure(store: Store) -> go.Figure:
     return _curves(shares)
 
 
+def timeline_figure(store: Store, units: Sequence[UnitId]) -> go.Figure:
+    """Each unit over the corpus's first positions, one row a unit on one axis of seconds; marks where clips begin say what is said in them."""
+    from plotly.subplots import make_subplots
+
+    lines = [store.timeline(unit) for unit in units]
+    names = [f"{prose.unit_name(store.catalog.dictionary(u.dictionary).kind, u.index)} ({u.dictionary})" for u in units]
+    figure: go.Figure = make_subplots(rows=len(units), shared_xaxes=True, vertical_spacing=0.09, subplot_titles=names)
+    for row, (line, name, colour) in enumerate(zip(lines, names, LINES, strict=False), 1):
+        hover = "%{y:.3g} at %{x:.2f} s<extra>" + name + "</extra>"
+        figure.add_scatter(y=line.values, x0=0, dx=line.hop_s, name=name, mode="lines", line={"color": colour, "width": 1}, hovertemplate=hover, row=row, col=1)
+    line, texts = lines[0], store.corpus(store.dictionary(units[0].dictionary).corpus).transcripts
+    starts, base = line.starts[:-1], float(min(line.values.min(), 0))
+    said = [text or "no words" for text in texts[: len(starts)]]
+    marks = {"symbol": "line-ns-open", "size": 7, "color": INK, "line": {"width": 1}}
+    figure.add_scatter(
+        x=[s * line.hop_s for s in starts],
+        y=[base] * len(starts),
+        text=said,
+        mode="markers",
+        marker=marks,
+        hovertemplate="%{text}<extra></extra>",
+        row=1,
+        col=1,
+    )
+    figure.update_layout(height=130 * len(units) + 50, showlegend=False, hovermode="closest", **PLAIN)
+    figure.update_xaxes(**AXIS)
+    figure.update_yaxes(**AXIS, fixedrange=True, nticks=4)
+    figure.update_xaxes(title="seconds of the corpus, clip after clip", row=len(units), col=1)
+    figure.update_annotations(font={"size": 13}, x=0, xanchor="left")
+    return figure
+
+
 def _curves(densities: dict[str, np.ndarray]) -> go.Figure:
     import plotly.graph_objects as go
 
@@ -44,16 +84,12 @@ def _curves(densities: dict[str, np.ndarray]) -> go.Figure:
         line = {"shape": "hvh", "color": colour, "width": 2}
         hover = "%{text} with a density of about %{x:.2%}<extra>" + name + "</extra>"
         figure.add_scatter(x=middle, y=counts / max(len(density), 1), name=name, text=text, line=line, hovertemplate=hover, mode="lines", fill="tozeroy")
-    axis = {"gridcolor": "rgba(128,128,128,.2)", "zeroline": False}
     figure.update_layout(
         height=300,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK, "size": 12},
+        **PLAIN | {"margin": {"l": 8, "r": 8, "t": 8, "b": 8}},
         legend={"x": 0.02, "y": 0.98, "bgcolor": "rgba(0,0,0,0)"},
-        xaxis={**axis, "type": "log", "tickformat": ".3~%", "title": "density", "dtick": 1},
-        yaxis={**axis, "tickformat": ".0%", "title": "share of units"},
+        xaxis={**AXIS, "type": "log", "tickformat": ".3~%", "title": "density", "dtick": 1},
+        yaxis={**AXIS, "tickformat": ".0%", "title": "share of units"},
     )
     if not densities:
         figure.add_annotation(text="No dictionary has tables yet.", showarrow=False)

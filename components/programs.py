@@ -10,15 +10,16 @@ from gradio.data_classes import FileData
 from earmark.api import card_json, hits_json
 from earmark.errors import EarmarkError
 from earmark.live.desk import Desk
+from earmark.shelf import pairs
 from earmark.shelf.store import Store
 from earmark.units import UnitId
-from earmark.web.records import analysis_json
+from earmark.web.records import analysis_json, pair_json
 
 from .uploads import MODEL_LINE, uploaded
 
 
 def endpoints(store: Store) -> None:
-    """Register `unit` and `search`; call it inside a Blocks context."""
+    """Register `unit`, `search` and `compare`; call it inside a Blocks context."""
 
     def unit(dictionary: str, index: int) -> dict[str, Any]:
         """One unit's card: stats, histogram, examples with traces, decoder neighbours and best match.
@@ -48,7 +49,19 @@ def endpoints(store: Store) -> None:
         except EarmarkError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    for function in (unit, search):
+    def compare(a: str, b: str) -> dict[str, Any]:
+        """Two units beside each other: statistics, correlation, the strongest samples that they share, shares of positive values.
+
+        Args:
+            a: DICTIONARY:UNIT, such as whisper-tiny.en-l2-sae:3
+            b: DICTIONARY:UNIT, such as whisper-tiny.en-l2-neurons:728
+        """
+        try:
+            return pair_json(pairs.compare(store, pairs.unit_id(a), pairs.unit_id(b)))
+        except EarmarkError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    for function in (unit, search, compare):
         gr.api(function, api_name=function.__name__, queue=False)
 
 

@@ -66,6 +66,8 @@ def percent(share: float | None) -> str:
     if share is None or not math.isfinite(share):
         return "–"
     value = 100 * share
+    if value < 0:
+        return "−" + percent(-share)
     if value == 0 or value == 100:
         return f"{value:.0f} %"
     if value < 0.001:

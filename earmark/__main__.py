@@ -67,6 +67,20 @@ def _search(args: Args, settings: Settings) -> None:
     _print(args, hits, lambda: [f"{h['peak']:8.3f} at {h['at_s']:6.2f} s  {h['sample']}" for h in hits])
 
 
+def _compare(args: Args, settings: Settings) -> None:
+    from .shelf.pairs import compare, unit_id
+    from .web.records import pair_json
+
+    found = pair_json(compare(Store(settings), unit_id(args.a), unit_id(args.b)))
+    a, b = found["units"]
+    lines = [f"{'':<12} {a['dictionary']}:{a['unit']}  {b['dictionary']}:{b['unit']}"]
+    lines += [f"{name:<12} {a[name]}  {b[name]}" for name in ("density", "peak", "low", "mean", "n_samples")]
+    lines.append(f"correlation  {found['correlation']} over {found['n_correlated']} positions")
+    lines.append(f"shared       {found['overlap']['n_shared']} of the {found['overlap']['n_top']} strongest samples")
+    lines += [f"positive     {share} of all values of {slug}" for slug, share in found["shares_positive"].items()]
+    _print(args, found, lambda: lines)
+
+
 def _health(args: Args, settings: Settings) -> None:
     store = Store(settings)
     if args.recompute:
@@ -221,6 +235,10 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--max", type=float, help="largest peak")
     search.add_argument("--absolute", action="store_true", help="compare magnitudes: negative values count as strongly as positive ones")
     search.add_argument("--n", type=int, default=20, help="how many samples (default 20)")
+
+    compare = command("compare", _compare, "two units beside each other, such as a feature and a neuron", json_=True)
+    compare.add_argument("a", metavar="DICTIONARY:UNIT")
+    compare.add_argument("b", metavar="DICTIONARY:UNIT")
 
     analyse = command("analyse", _analyse, "the units that fire on a sound", json_=True)
     analyse.add_argument("dictionary")

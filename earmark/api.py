@@ -15,11 +15,12 @@ from starlette.routing import Route
 
 from .errors import BadInput, NotFound
 from .links import flag
+from .shelf.pairs import compare, unit_id
 from .shelf.store import Store
 from .web.answers import ByteCache, answered, bytes_response, parameter, unit_of
 from .web.media import media_routes
 from .web.preview import preview_routes
-from .web.records import EXAMPLE_COLUMNS, card_json, csv_text, dictionaries_json, example_json, hits_json, montage_json, units_rows
+from .web.records import EXAMPLE_COLUMNS, card_json, csv_text, dictionaries_json, example_json, hits_json, montage_json, pair_json, units_rows
 
 __all__ = ["card_json", "dictionaries_json", "hits_json", "routes"]
 
@@ -62,6 +63,11 @@ def routes(store: Store) -> list[Route]:
         return Response(encoded(hits_json(hits)), media_type="application/json")
 
     @answered
+    async def pair(request: Request) -> Response:
+        a, b = unit_id(request.path_params["a"]), unit_id(request.path_params["b"])
+        return Response(encoded(pair_json(await run_in_threadpool(compare, store, a, b))), media_type="application/json")
+
+    @answered
     async def units(request: Request) -> Response:
         slug, kind = request.path_params["dictionary"], _format(request)
 
@@ -86,6 +92,7 @@ def routes(store: Store) -> list[Route]:
         Route("/api/dictionaries", dictionaries),
         Route("/api/unit/{dictionary}/{index}", unit),
         Route("/api/search/{dictionary}/{index}", search),
+        Route("/api/compare/{a}/{b}", pair),
         Route("/api/units/{dictionary}", units),
         Route("/api/montage/{dictionary}/{index}", montage),
         *media_routes(store, cache),

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-TABS = ("browse", "feature", "audio", "about")
+from .units import UnitId
+
+TABS = ("browse", "feature", "audio", "compare", "about")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
 DEFAULT_SORT = "words"
@@ -61,8 +63,10 @@ class Link:
     browse: BrowseView = BrowseView()
     sample: str | None = None
     revision: str | None = None
-    """the dictionary's short content hash; an older one opens with a notice"""
+    """the dictionary's short content hash, of a pair both with a dot between; an older one opens with a notice"""
     heard: HeardView = HeardView()
+    other: UnitId | None = None
+    """the second unit of a comparison"""
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> tuple[Link, tuple[str, ...]]:
@@ -73,7 +77,7 @@ class Link:
             notices.append(f"There is no tab '{tab[:40]}'; this is the list of units.")
             tab = "browse"
         dead = query.get("dead", "hide")
-        unit = _integer(query, "unit", notices)
+        unit, other = _integer(query, "unit", notices), _integer(query, "other_unit", notices)
         if tab == "feature" and unit is None and query.get("unit", "").strip():
             tab = "browse"
         audio = tab == "audio"
@@ -92,23 +96,26 @@ class Link:
                 page=max(1, _integer(query, "page", notices) or 1),
             ),
             sample=query.get("sample", "")[:MAX_TEXT] or None,
-            revision=query.get("rev", "")[:16] or None,
+            revision=query.get("rev", "")[:33] or None,
             heard=HeardView(query.get("sort", "relative")[:20], _number(query, "at", notices)) if audio else HeardView(),
+            other=UnitId(query.get("other", "")[:80], other) if tab == "compare" and other is not None else None,
         )
         return link, tuple(notices)
 
     def query(self) -> str:
         """The query string, without '?', defaults left out."""
         f, b = self.filter, self.browse
-        on_unit = self.tab == "feature"
+        on_card, on_pair = self.tab == "feature", self.tab == "compare"
         parts: dict[str, object] = {
             "tab": self.tab,
             "dictionary": None if self.tab == "about" else self.dictionary or None,
-            "unit": self.unit if on_unit else None,
-            "min": _short(f.low) if on_unit else None,
-            "max": _short(f.high) if on_unit else None,
-            "absolute": 1 if on_unit and f.absolute else None,
-            "sample": self.sample if on_unit else None,
+            "unit": self.unit if on_card or on_pair else None,
+            "other": self.other.dictionary if on_pair and self.other else None,
+            "other_unit": self.other.index if on_pair and self.other else None,
+            "min": _short(f.low) if on_card else None,
+            "max": _short(f.high) if on_card else None,
+            "absolute": 1 if on_card and f.absolute else None,
+            "sample": self.sample if on_card or on_pair else None,
         }
         if self.tab == "browse":
             parts |= {

@@ -237,6 +237,17 @@ class UnitStats:
 
 
 @dataclass(frozen=True)
+class Timeline:
+    """A unit over the corpus's first positions, one sample after the other; padding left out."""
+
+    values: NDArray[np.float32]
+    """[n_positions], within 1/126 of the way from the smallest to the largest"""
+    hop_s: float
+    starts: tuple[int, ...]
+    """where each sample begins; the last number is the end"""
+
+
+@dataclass(frozen=True)
 class UnitCard:
     """Everything a unit's page shows."""
 
@@ -247,3 +258,28 @@ class UnitCard:
     neighbours: tuple[Neighbour, ...] = ()
     match: Match | None = None
     label: str | None = None
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A sample among the strongest of both units of a pair."""
+
+    sample: str
+    peaks: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two units beside each other."""
+
+    cards: tuple[UnitCard, UnitCard]
+    correlation: float | None
+    """Pearson r of their values; None where one of them does not vary, or where their positions are not the same"""
+    n_correlated: int
+    """positions that it was computed over: the whole corpus for best matches, else the stored first positions"""
+    n_top: int
+    """strongest samples of each that `shared` was drawn from"""
+    shared: tuple[Shared, ...]
+    n_samples: int
+    positive: dict[str, float]
+    """dictionary over the first unit's layer -> share of all its values, over units and positions, that are above 0"""

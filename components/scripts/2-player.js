@@ -61,7 +61,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.key !== " " || event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
     if (event.target.closest?.("input, textarea, select, button, a, summary, [contenteditable], audio")) return;
-    const shown = document.querySelector({ feature: "#em-feature .em-ex", audio: "#em-audio-clip .em-ex" }[em.tab] || "#none");
+    const shown = document.querySelector({ feature: "#em-feature .em-ex", audio: "#em-audio-clip .em-ex", compare: "#em-compare .em-ex" }[em.tab] || "#none");
     if (!shown) return;
     event.preventDefault();
     toggle(playing || (latest?.isConnected ? latest : shown));

@@ -9,7 +9,12 @@ from dataclasses import replace
 from earmark.errors import EarmarkError
 from earmark.links import HeardView, Link
 from earmark.live.analysis import MOMENT, ORDERS
+from earmark.shelf.pairs import partner
 from earmark.shelf.store import Store
+from earmark.units import UnitId
+
+LIKE = 0.6
+"""correlation from which a pair is worth showing to somebody who named none"""
 
 
 def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Link, tuple[str, ...]]:
@@ -21,20 +26,43 @@ def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Lin
         said.append("The smallest value was larger than the largest; they were swapped.")
     if link.tab == "audio":
         link = replace(link, heard=_settle_order(link.heard))
-    if link.tab != "feature":
+    if link.tab not in {"feature", "compare"}:
         return replace(link, unit=None, revision=None), tuple(said)
+    revisions = (link.revision or "").split(".")
     try:
-        dictionary = store.dictionary(link.dictionary)
-        unit = _pick(store, link.dictionary) if link.unit is None else min(max(link.unit, 0), dictionary.n_units - 1)
-        if link.unit is not None and unit != link.unit:
-            said.append(f"{link.dictionary} has units 0 to {dictionary.n_units - 1}; {link.unit} is none of them. This is {unit}.")
-        if link.revision and not dictionary.revision.startswith(link.revision):
-            said.append(
-                f"{link.dictionary} was rebuilt since this link was made (then {link.revision}, now {dictionary.revision}): its numbers may now be other units."
-            )
-        return replace(link, unit=unit, revision=dictionary.revision), tuple(said)
+        unit, revision = _settle_unit(store, link.dictionary, link.unit, revisions[0], said, in_pair=link.tab == "compare")
+        link = replace(link, unit=unit, revision=revision)
+        if link.tab == "compare":
+            other, theirs = _settle_other(store, link, revisions[1] if len(revisions) > 1 else "", said)
+            link = replace(link, other=other, revision=f"{revision}.{theirs}" if other else revision)
     except EarmarkError:
-        return link, tuple(said)
+        pass
+    return link, tuple(said)
+
+
+def _settle_unit(store: Store, slug: str, asked: int | None, revision: str, said: list[str], in_pair: bool = False) -> tuple[int, str]:
+    """A unit that there is, and its dictionary's revision now."""
+    dictionary = store.dictionary(slug)
+    unit = _pick(store, slug, in_pair) if asked is None else min(max(asked, 0), dictionary.n_units - 1)
+    if asked is not None and unit != asked:
+        said.append(f"{slug} has units 0 to {dictionary.n_units - 1}; {asked} is none of them. This is {unit}.")
+    if revision and not dictionary.revision.startswith(revision):
+        said.append(f"{slug} was rebuilt since this link was made (then {revision}, now {dictionary.revision}): its numbers may now be other units.")
+    return unit, dictionary.revision
+
+
+def _settle_other(store: Store, link: Link, revision: str, said: list[str]) -> tuple[UnitId | None, str]:
+    """The second unit of a pair: the one asked for, else the partner that the tables propose."""
+    asked = link.other
+    if asked is not None and not store.has_tables(asked.dictionary):
+        said.append(f"There is no dictionary '{asked.dictionary}' with tables to compare with; this is the partner that the tables propose.")
+        asked, revision = None, ""
+    if asked is None:
+        asked = partner(store, UnitId(link.dictionary, link.unit or 0))
+    if asked is None:
+        return None, ""
+    index, theirs = _settle_unit(store, asked.dictionary, asked.index, revision, said)
+    return UnitId(asked.dictionary, index), theirs
 
 
 def _settle_dictionary(store: Store, link: Link, said: list[str]) -> Link:
@@ -59,8 +87,10 @@ def _settle_order(heard: HeardView) -> HeardView:
     return HeardView(heard.order if heard.order in ORDERS else "relative")
 
 
-def _pick(store: Store, slug: str) -> int:
-    """Some unit that has been heard in at least five samples."""
+def _pick(store: Store, slug: str, in_pair: bool) -> int:
+    """Some unit that has been heard in at least five samples; for a pair one that has a partner like it."""
     frame = store.units_frame(slug)
-    live = frame.loc[frame["n_samples"] >= 5, "unit"].tolist() or frame["unit"].tolist()
+    heard = frame["n_samples"] >= 5
+    live = frame.loc[heard & (frame["match_correlation"] >= LIKE), "unit"].tolist() if in_pair else []
+    live = live or frame.loc[heard, "unit"].tolist() or frame["unit"].tolist()
     return int(random.choice(live))

@@ -190,6 +190,21 @@ class Desk:
         tell(0.3, "Listening" if self.state(slug).name == "ready" else "Loading the model")
         return self.kept.put(self._run(lambda: self._clip(slug, waveform, notices, sample, tell)))
 
+    def heard(self, slug: str, sample: str) -> Clip | None:
+        """A clip of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""
+        return self.kept.get(self._name(slug, sample))
+
+    def hear(self, slug: str, sample: str, tell: Tell = lambda share, words: None) -> None:
+        """Run a clip of the corpus through a dictionary's layer, unless that has been done."""
+        if self.heard(slug, sample) is None:
+            tell(0.2, "Listening" if self.state(slug).name == "ready" else "Loading the model")
+            waveform, _ = self.decode(self.sample(slug, sample))
+            self.kept.put(self._run(lambda: self._clip(slug, waveform, (), sample, tell, words=False)), self._name(slug, sample))
+
+    def _name(self, slug: str, sample: str) -> str:
+        entry = self.store.catalog.dictionary(slug)
+        return f"{entry.corpus}/{sample}/{entry.model}/{entry.layer}"
+
     def analyse(self, slug: str, data: bytes, top: int, order: str) -> Analysis:
         """What the command `analyse` gives."""
         from .analysis import analyse, check_order
@@ -208,7 +223,7 @@ class Desk:
         if far:
             raise BadInput(f"{' and '.join(far)} must be fetched from the Hub first: open {slug} on Browse, then bring the sound once more.")
 
-    def _clip(self, slug: str, waveform: Waveform, notices: tuple[str, ...], sample: str | None, tell: Tell) -> Clip:
+    def _clip(self, slug: str, waveform: Waveform, notices: tuple[str, ...], sample: str | None, tell: Tell, words: bool = True) -> Clip:
         from ..inputs.mel import mel_grey
 
         runtime = self._open_runtime()
@@ -225,8 +240,10 @@ class Desk:
             model = self.store.catalog.dictionary(slug).model
             taken = runtime.capture(model, waveform, opened)
             codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in opened}
-            tell(0.7, "Writing down the words")
-            text = runtime.read(model, waveform)
+            text = ""
+            if words:
+                tell(0.7, "Writing down the words")
+                text = runtime.read(model, waveform)
         return Clip(wav_of(waveform), mel_grey(waveform), taken[opened[0].hook].grid, waveform.duration_s, text, codes, notices, problems, sample)
 
 

@@ -55,9 +55,9 @@ class Kept:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def put(self, clip: Clip) -> str:
-        """The token under which the clip is found from now on."""
-        token = secrets.token_urlsafe(24)
+    def put(self, clip: Clip, token: str | None = None) -> str:
+        """The token under which the clip is found from now on: one that nobody can guess, unless it is anybody's clip."""
+        token = token or secrets.token_urlsafe(24)
         with self._lock:
             self._clips[token] = (self._clock() + self.max_age_s, clip)
             while len(self._clips) > 1 and sum(c.n_bytes for _, c in self._clips.values()) > self._max_bytes:

@@ -18,6 +18,10 @@ _OF = {
         "Of a dictionary: the largest value of each unit in each sample (signed units: the smallest, too). Rows are sorted by unit, tail and "
         "peak, so that any range of values is one slice. `floor` and `floor_abs` of the table `units` say down to where it is complete."
     ),
+    "timeline": (
+        "Of a dictionary: each unit over the first 10,000 positions of the corpus, sample after sample; `tables.timeline_starts` of the manifest says "
+        "where each sample begins."
+    ),
 }
 
 

@@ -122,5 +122,22 @@ PEAKS = TableSpec(
     splits=("sample", "peak", "at"),
 )
 
-SPECS = (SAMPLES, UNITS, EXAMPLES, PEAKS)
+TIMELINE_LEVELS = 63
+"""steps between a line's smallest and largest value: of all tables this one packs worst, and a line plot shows no finer ones"""
+
+TIMELINE = TableSpec(
+    "timeline",
+    pa.schema(
+        [
+            _column("unit", pa.int32(), "", "index, from 0"),
+            _column("low", pa.float32(), "value", "smallest value on the line, 0 at most"),
+            _column("high", pa.float32(), "value", "largest value on the line, 0 at least"),
+            _column("values", pa.binary(), "uint8", f"the corpus's first 10,000 positions in a row: low + byte / {TIMELINE_LEVELS} * (high - low)"),
+        ]
+    ),
+    key="unit",
+    rows_a_group=64,
+)
+
+SPECS = (SAMPLES, UNITS, EXAMPLES, PEAKS, TIMELINE)
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from ..errors import BadInput, BadTable, EarmarkError, NotFound
 from ..settings import Settings
-from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, UnitCard, UnitId, UnitStats
+from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
 from .catalog import Catalog, DictionaryEntry, HubTables, read_catalog
 from .hub.remote import Folder, HubFolder
-from .schema import EXAMPLES, PEAKS, QUANTILES, SAMPLES, UNITS
+from .schema import QUANTILES, SAMPLES, SPECS, TIMELINE_LEVELS
 from .tables import Table, read_manifest
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Dictionary:
         return self.manifest["n_units"]
 
     def table(self, name: str) -> Table:
-        spec = {s.name: s for s in (UNITS, EXAMPLES, PEAKS)}[name]
+        spec = {s.name: s for s in SPECS}[name]
         with self._lock:
             if name not in self._open:
                 self._open[name] = Table(self._place.path, spec, self.manifest, self._place.file)
@@ -252,12 +252,24 @@ class Store:
         rows = strongest(d.table("peaks").rows_of(unit.index), low, high, absolute, n)
         return tuple(Hit(corpus.ids[s], p, round(d.offset_s + at * d.hop_s, 6), corpus.transcripts[s], corpus.durations_s[s]) for s, p, at in rows)
 
+    def timeline(self, unit: UnitId) -> Timeline:
+        """A unit over the first positions of its corpus. Raises BadTable where the tables hold none."""
+        d = self.dictionary(unit.dictionary)
+        d.check_unit(unit.index)
+        row = d.table("timeline").rows_of(unit.index).to_pylist()[0]
+        return Timeline(line_values(row["values"], row["low"], row["high"]), d.hop_s, tuple(d.manifest["tables"].get("timeline_starts", ())))
+
     # -- many units --------------------------------------------------------------------------------------------------
 
     def units_frame(self, slug: str) -> pd.DataFrame:
         """One row a unit: unit, density, peak, mean, dead, label, match_unit, match_correlation and `heard`, the transcripts of its five
         strongest samples (`strongest`: their rows in the corpus); for Browse and exports. Shared: do not change it."""
         return _units_frame(self.dictionary(slug), self.corpus(self.dictionary(slug).corpus))
+
+
+def line_values(stored: bytes, low: float, high: float) -> np.ndarray:
+    """float32 [n_positions] of a row of `timeline`."""
+    return low + np.frombuffer(stored, np.uint8).astype(np.float32) * ((high - low) / TIMELINE_LEVELS)
 
 
 @lru_cache(maxsize=8)

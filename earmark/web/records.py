@@ -17,7 +17,7 @@ from ..errors import EarmarkError
 from ..links import media_href
 from ..shelf.store import Store
 from ..shelf.tables import read_manifest
-from ..units import Analysis, Example, Hit, UnitCard, UnitId
+from ..units import Analysis, Example, Hit, Pair, UnitCard, UnitId
 from .pictures import window
 
 MONTAGE_CLIPS = 5
@@ -84,6 +84,29 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The units that fired on a visitor's sound, in the order asked for."""
     hits = [{"unit": h.unit, **{n: number(getattr(h, n)) for n in ("peak", "relative", "mean", "density")}, "at_s": round(h.at_s, 6)} for h in analysis.hits]
     return {"duration_s": round(analysis.duration_s, 6), "transcript": analysis.transcript, "hits": hits}
+
+
+def pair_json(pair: Pair) -> dict[str, Any]:
+    """Two units beside each other. `correlation` is Pearson r over `n_correlated` positions, null where it does not apply."""
+    keys = ("density", "nonzero", "peak", "low", "mean")
+    units = [
+        {
+            "dictionary": c.id.dictionary,
+            "unit": int(c.id.index),
+            "label": c.label,
+            **{k: number(getattr(c.stats, k)) for k in keys},
+            "n_samples": c.stats.n_samples,
+        }
+        for c in pair.cards
+    ]
+    return {
+        "units": units,
+        "correlation": number(pair.correlation, 4),
+        "n_correlated": int(pair.n_correlated),
+        "overlap": {"n_top": pair.n_top, "n_shared": len(pair.shared), "share": number(len(pair.shared) / max(pair.n_top, 1)), "n_samples": pair.n_samples},
+        "shared": [{"sample": s.sample, "peaks": [number(p) for p in s.peaks]} for s in pair.shared],
+        "shares_positive": {slug: number(share) for slug, share in pair.positive.items()},
+    }
 
 
 def montage_json(store: Store, unit: UnitId) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ def client(base: str) -> Client:
 
 
 def test_only_the_named_endpoints_are_public(client):
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/unit", "/search", "/analyse_audio"}
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/unit", "/search", "/compare", "/analyse_audio"}
 
 
 def test_they_say_what_the_routes_say(client, base):
@@ -29,6 +29,7 @@ def test_they_say_what_the_routes_say(client, base):
     assert client.predict(SAE, 3, api_name="/unit") == ask(f"/api/unit/{SAE}/3")
     found = client.predict(NEURONS, 3, 1.0, None, True, 5, api_name="/search")
     assert found == ask(f"/api/search/{NEURONS}/3?min=1&absolute=true&n=5")
+    assert client.predict(f"{SAE}:3", f"{NEURONS}:5", api_name="/compare") == ask(f"/api/compare/{SAE}:3/{NEURONS}:5")
 
 
 def test_an_error_is_a_sentence(client):

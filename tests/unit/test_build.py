@@ -16,14 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from earmark.dictionaries.base import Codes
 from earmark.errors import BadInput, BadTable
 from earmark.inputs.audio import decode
+from earmark.offline.tables import timeline
 from earmark.offline.tables.accumulate import sample_hash
 from earmark.offline.tables.build import build
 from earmark.offline.tables.check import check
+from earmark.offline.tables.timeline import N_POSITIONS
 from earmark.runtime import Runtime
 from earmark.settings import Settings
-from earmark.shelf.store import Store
+from earmark.shelf.schema import TIMELINE_LEVELS
+from earmark.shelf.store import Store, line_values
 from earmark.shelf.tables import files_of
 from earmark.units import UnitId
 from tests.fixtures.toy import N_UNITS, K, make_house
@@ -100,6 +104,37 @@ def test_examples_are_the_true_best_with_their_traces(house: Settings, truth: di
             first = round(e.start_s / 0.02)
             assert e.trace == pytest.approx(v[first : first + len(e.trace)], abs=float(v.max() - min(v.min(), 0)) / 255 + 1e-3)
             assert v[round(e.at_s / 0.02)] == pytest.approx(e.peak, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_lines_are_the_first_positions_in_the_corpus_order(house: Settings, truth: dict[str, list[np.ndarray]], slug: str) -> None:
+    """150 sounds have some 6,700 frames, fewer than a line holds: here it is the whole corpus. The next test cuts one."""
+    values = np.concatenate(truth[slug])[:N_POSITIONS]
+    store = Store(house)
+    for unit in range(values.shape[1]):
+        line = store.timeline(UnitId(slug, unit))
+        step = np.ptp(np.append(values[:, unit], 0)) / TIMELINE_LEVELS
+        assert line.values == pytest.approx(values[:, unit], abs=step / 2 + 1e-4)
+        assert line.starts == tuple(np.cumsum([0, *(len(v) for v in truth[slug])]).tolist()) and line.hop_s == 0.02
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_a_line_ends_within_a_sample_however_many_workers_kept_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_workers: int) -> None:
+    monkeypatch.setattr(timeline, "N_POSITIONS", 100)
+    random = np.random.default_rng(0)
+    samples = [random.normal(0, 1, (n, 5)).astype(np.float32) for n in random.integers(1, 30, 40)]
+    for worker in range(n_workers):
+        beginning = timeline.Beginning(tmp_path / "line")
+        for row in [r for r in range(40) if r // 4 % n_workers == worker]:
+            beginning.add(row, Codes(samples[row], None, 5))
+    assert len(list(tmp_path.iterdir())) < 40, "no worker keeps more than it may need"
+    rows = [r for block in timeline.timeline_rows(tmp_path / "line", 5) for r in block]
+    expected = np.concatenate(samples)[:100]
+    for row in rows:
+        assert line_values(row["values"], row["low"], row["high"]) == pytest.approx(expected[:, row["unit"]], abs=(row["high"] - row["low"]) / 126 + 1e-6)
+    assert [r["unit"] for r in rows] == list(range(5))
+    starts = np.cumsum([0, *map(len, samples)])
+    assert timeline.timeline_starts(tmp_path / "line") == [*starts[starts < 100].tolist(), 100]
 
 
 def test_quantile_examples_are_true_quantiles_of_the_drawn_samples(house: Settings, truth: dict[str, list[np.ndarray]]) -> None:

@@ -14,6 +14,7 @@ from components.views.address import settle
 from earmark.links import TABS, BrowseView, Filter, HeardView, Link, api_href, flag, media_href, short_link, unit_media_href
 from earmark.settings import Settings
 from earmark.shelf.store import Store
+from earmark.units import UnitId
 from tests.fixtures.shelf import N_UNITS, NEURONS, SAE, Shelf, build_shelf, copy_shelf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,7 @@ LINKS = (
     (Link("browse", "d", browse=BrowseView("ö & <b>", "density", False, 1e-5, 0.1, "only", 3)), None),
     (Link("about"), "tab=about"),
     (Link("audio", "d"), "tab=audio&dictionary=d"),
+    (Link("compare", "d", 3, other=UnitId("e", 7), sample="s", revision="a.b"), "tab=compare&dictionary=d&unit=3&other=e&other_unit=7&sample=s&rev=a.b"),
     (Link("audio", "d", heard=HeardView("moment", 1.24)), "tab=audio&dictionary=d&sort=moment&at=1.24"),
 )
 

@@ -27,6 +27,7 @@ from ...units import SIGNED_KINDS, Kind
 from .. import workers
 from .accumulate import Accumulator, Correlator, spill_file
 from .rows import Built, write_tables
+from .timeline import Beginning, timeline_starts
 
 CHECKPOINT_S = 120.0
 
@@ -55,6 +56,7 @@ class Shard:
         features = [o for o in opened if o.entry.kind == "sae"]
         others = [o for o in opened if o.entry.kind != "sae"]
         self.correlators = {(f.entry.slug, o.entry.slug): Correlator(f.dictionary.n_units, o.dictionary.n_units) for f in features for o in others}
+        self.beginnings = {o.entry.slug: Beginning(timeline_stem(plan, o.entry.slug)) for o in opened}
         self.n_groups_done = 0
 
     def save(self) -> None:
@@ -62,6 +64,7 @@ class Shard:
         state = {f"{slug}/{name}": array for slug, a in self.accumulators.items() for name, array in a.state().items()}
         state |= {f"products/{f}/{o}": c.products for (f, o), c in self.correlators.items()}
         fresh = self._path.with_name(f".{self._path.stem}.{os.getpid()}.npz")
+        state |= {f"n_kept/{slug}": np.array(b.n_kept) for slug, b in self.beginnings.items()}
         state["n_groups_done"] = np.array(self.n_groups_done)
         np.savez(fresh, allow_pickle=False, **state)
         os.replace(fresh, self._path)
@@ -77,6 +80,8 @@ class Shard:
                     accumulator.restore({n.split("/", 1)[1]: file[n] for n in file.files if n.startswith(f"{slug}/")})
                 for (f, o), correlator in self.correlators.items():
                     correlator.products = file[f"products/{f}/{o}"]
+                for slug, beginning in self.beginnings.items():
+                    beginning.n_kept = int(file[f"n_kept/{slug}"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise BadInput(f"What the last run left in {self._path} cannot be read ({type(error).__name__}). Remove that folder and build again.") from None
 
@@ -138,6 +143,11 @@ def _plan(settings: Settings, opened: Sequence[Opened], corpus: Corpus, corpus_s
     return Plan(tuple(o.entry.slug for o in opened), corpus_slug, n_workers, folder, limit)
 
 
+def timeline_stem(plan: Plan, slug: str) -> Path:
+    """Where the values of the first positions wait: one place for all workers."""
+    return plan.folder / f"{slug}-timeline"
+
+
 def _groups_done(plan: Plan, worker: int) -> int:
     path = plan.folder / f"shard-{worker}.npz"
     if not path.exists():
@@ -163,6 +173,7 @@ def _work(share: workers.Share, settings: Settings, plan: Plan) -> None:
             codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in opened}
             for slug, accumulator in shard.accumulators.items():
                 accumulator.add(row, name, codes[slug])
+                shard.beginnings[slug].add(row, codes[slug])
             for (f, o), correlator in shard.correlators.items():
                 correlator.add(codes[f], codes[o])
             share.report(1)
@@ -200,7 +211,8 @@ def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Co
             if o.entry.slug in (f, other):
                 r = correlator.correlations(whole.accumulators[f], whole.accumulators[other])
                 correlations[other if o.entry.slug == f else f] = r if o.entry.slug == f else r.T
-        built = Built(o, whole.accumulators[o.entry.slug], spills[o.entry.slug], correlations, kinds, corpus)
+        stem = timeline_stem(plan, o.entry.slug)
+        built = Built(o, whole.accumulators[o.entry.slug], spills[o.entry.slug], correlations, kinds, corpus, stem)
         _write(settings, plan, built, corpus, grid)
 
 
@@ -240,6 +252,7 @@ def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: t
                 "n_samples": a.n_samples,
                 "n_positions": a.n_positions,
                 "dead": float((a.n_nonzero == 0).mean()),
+                "timeline_starts": timeline_starts(built.timeline),
             },
             "files": files_of(folder),
         }

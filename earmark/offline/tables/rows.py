@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from ...runtime import Opened
-from ...shelf.schema import EXAMPLES, PEAKS, QUANTILES, UNITS
+from ...shelf.schema import EXAMPLES, PEAKS, QUANTILES, TIMELINE, UNITS
 from ...shelf.store import Corpus
 from ...shelf.tables import TableWriter
 from ...units import KINDS, Kind
 from .accumulate import HALF_MAX, N_BINS, PEAK_ROW, Accumulator, bin_edges
 from .keep import Best, Kept
+from .timeline import timeline_rows
 
 N_NEIGHBOURS = 8
 N_SHOWN_BINS = 48
@@ -39,11 +40,14 @@ class Built:
     kinds: dict[str, Kind]
     """of every dictionary of the pass"""
     corpus: Corpus
+    timeline: Path
+    """stem of the files that hold the first positions"""
 
 
 def write_tables(built: Built, folder: Path) -> None:
-    """Write units, examples and peaks."""
-    for spec, rows in ((UNITS, _units(built)), (EXAMPLES, _examples(built.accumulator)), (PEAKS, _peaks(built))):
+    """Write units, examples, peaks and timeline."""
+    a = built.accumulator
+    for spec, rows in ((UNITS, _units(built)), (EXAMPLES, _examples(a)), (PEAKS, _peaks(built)), (TIMELINE, timeline_rows(built.timeline, a.n_units))):
         writer = TableWriter(folder, spec)
         for block in rows:
             writer.write(block)

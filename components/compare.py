@@ -1,0 +1,58 @@
+"""The tab Compare: two units beside each other, over one clip and over the corpus's beginning."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from earmark.errors import EarmarkError
+from earmark.links import Link
+from earmark.live.desk import Desk, Tell
+
+from .bridge import Context
+from .card import render
+from .plots import timeline_figure
+from .uploads import MODEL_LINE
+from .views.pair import pair_page
+
+NAME = "compare"
+TITLE = "Compare"
+
+ON_LOAD = "window.earmark.compare(element, watch, (data) => trigger('hear', data))"
+
+
+def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
+    plain: dict[str, Any] = {"apply_default_css": False, "js_on_load": None}
+    pair = gr.HTML(render("loading.html", what="the two units"), elem_id="em-compare", **plain)
+    answer = gr.HTML("", elem_id="em-compare-answer", js_on_load=ON_LOAD, apply_default_css=False)
+    lines = gr.Plot(elem_id="em-compare-lines", show_label=False, container=False)
+    examples = gr.HTML("", elem_id="em-compare-examples", **plain)
+
+    def hear(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
+        return answer_to(context.desk, event._data, lambda share, words: progress(share, desc=words))
+
+    answer.hear(
+        hear, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, trigger_mode="always_last", show_progress="hidden", api_visibility="private"
+    )
+    return pair, answer, lines, examples
+
+
+def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
+    """Run a clip of the corpus through the layers of both units; what is said is the clip's name, or a sentence about what was wrong."""
+    sample, once = str(asked.get("sample", "")), secrets.token_hex(4)
+    try:
+        for slug in dict.fromkeys((str(asked.get("dictionary", "")), str(asked.get("other", "")))):
+            desk.hear(slug, sample, tell)
+        return render("audio-answer.html", token=sample, problem=None, once=once)
+    except EarmarkError as error:
+        return render("audio-answer.html", token=None, problem=str(error), once=once)
+
+
+def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
+    """What the tab's components show for a link, and the document's title."""
+    page = pair_page(context.store, context.desk, link, context.clip)
+    figure = timeline_figure(context.store, page.lines) if page.lines else None
+    return (render("compare.html", page=page), "", figure, render("compare-examples.html", page=page)), f"{page.title} · Earmark"

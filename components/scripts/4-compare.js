@@ -1,0 +1,28 @@
+/* Compare: where a line is missing, the model is asked to listen to the clip; then the view is drawn once more. */
+(() => {
+  const em = window.earmark;
+  let hear = null;
+  let asked = ""; // what the model was last asked for: a clip that it cannot hear is not asked for again and again
+
+  function ask() {
+    const figure = document.querySelector("#em-compare [data-hear]");
+    if (em.tab !== "compare" || !figure || !hear) return;
+    const { hear: sample, dictionary, other } = figure.dataset;
+    const what = [sample, dictionary, other].join(" ");
+    if (what === asked) return;
+    asked = what;
+    hear({ sample, dictionary, other });
+  }
+
+  em.compare = (element, watch, trigger) => {
+    hear = trigger;
+    watch("value", () => {
+      const sample = element.querySelector("[data-token]")?.dataset.token;
+      const figure = document.querySelector("#em-compare [data-hear]");
+      if (sample && figure?.dataset.hear === sample && em.tab === "compare") em.go(em.query.toString(), "replace");
+      else if (figure && element.querySelector("[role=alert]")) figure.querySelector("[data-hearing]").textContent = "This clip could not be heard.";
+    });
+    ask();
+  };
+  document.addEventListener("earmark:view", (event) => { if (event.detail.tab === "compare") ask(); else asked = ""; });
+})();

@@ -1,0 +1,214 @@
+"""Two units beside each other: their figures, what they do over one clip, and their strongest clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from earmark.errors import EarmarkError
+from earmark.links import Link, media_href, own_href
+from earmark.live.desk import Desk
+from earmark.live.kept import Clip
+from earmark.shelf.pairs import compare, partner, three_kinds
+from earmark.shelf.store import Store
+from earmark.units import Pair, UnitId
+
+from .. import prose
+from ..figures import TraceView, line_view, log_share, ticks
+from .unit import LEAD_S, FeaturePage, feature_page
+
+N_CLIPS = 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """One unit over the clip, as shares of its largest value in the corpus."""
+
+    name: str
+    trace: TraceView | None
+    """None while the model has not heard the clip"""
+    peak: str
+    """the largest value here, in words"""
+
+
+@dataclass(frozen=True)
+class ClipChart:
+    """Both units over one clip, on one axis of seconds."""
+
+    sample: str
+    """the corpus's clip; empty for the visitor's own"""
+    transcript: str
+    own_words: bool
+    duration_s: float
+    play_s: float
+    sound: str
+    picture: str
+    ticks: list[tuple[float, str]]
+    lines: tuple[Line, Line]
+    low: float
+    high: float
+    """bottom and top of the chart, as shares of each unit's largest value"""
+
+    @property
+    def waiting(self) -> bool:
+        return any(line.trace is None for line in self.lines)
+
+
+@dataclass(frozen=True)
+class ClipChoice:
+    """A clip that both units can be seen over."""
+
+    text: str
+    note: str
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class PairPage:
+    """The whole comparison."""
+
+    link: Link
+    title: str
+    sides: tuple[FeaturePage, ...]
+    """one or two cards; one where there is nothing to compare it with"""
+    dictionaries: tuple[tuple[str, str], ...]
+    """slug and title of what can be chosen"""
+    pair: Pair | None = None
+    problem: str | None = None
+    proposed: UnitId | None = None
+    """the partner that the tables propose, where another one is set"""
+    positive: tuple[tuple[str, float, float], ...] = ()
+    """title, share of positive values, length of its bar in percent"""
+    chart: ClipChart | None = None
+    clips: tuple[ClipChoice, ...] = ()
+    lines: tuple[UnitId, ...] = ()
+    """whose line plots are drawn"""
+    expected_shared: float = 0.0
+    """strongest clips that two units without any relation would share"""
+
+    @property
+    def first(self) -> UnitId:
+        return UnitId(self.link.dictionary, self.link.unit or 0)
+
+
+def pair_page(store: Store, desk: Desk, link: Link, token: str) -> PairPage:
+    """Everything that the comparison of a settled link shows; `token` is the visitor's own clip's, or empty."""
+    units = [UnitId(link.dictionary, link.unit or 0), *((link.other,) if link.other else ())]
+    sides = tuple(feature_page(store, Link("feature", u.dictionary, u.index)) for u in units)
+    choices = tuple((e.slug, _title(store, e.slug)) for e in store.catalog.dictionaries.values() if store.has_tables(e.slug))
+    title = " and ".join([sides[0].title, *(s.title.lower() for s in sides[1:])])
+    problems = [s.problem for s in sides if s.problem]
+    if problems or link.other is None:
+        nobody = f"Nothing correlates with {sides[0].title.lower()}: it is silent, or alone over its layer. Choose a unit yourself."
+        return PairPage(link, title, sides, choices, problem=problems[0] if problems else nobody)
+    a, b = units
+    pair = compare(store, a, b)
+    proposed = partner(store, a)
+    own = desk.kept.get(token) if token else None
+    if own is not None and not {a.dictionary, b.dictionary} <= set(own.codes):
+        own = None
+    shares = tuple((store.catalog.dictionary(slug).title or slug, share, log_share(share)) for slug, share in pair.positive.items())
+    samples = _samples(pair, link.sample)
+    chart = _own_chart(own, token, pair) if own and not link.sample else _chart(store, desk, pair, samples[0]) if samples else None
+    expected = pair.n_top**2 / max(pair.n_samples, 1)
+    clips = tuple(_choices(store, link, pair, samples, own))
+    return PairPage(
+        link, title, sides, choices, pair, None, proposed if proposed != b else None, shares, chart, clips, _lines(store, (a, b)), expected
+    )  # fmt: skip
+
+
+def _title(store: Store, slug: str) -> str:
+    entry = store.catalog.dictionary(slug)
+    return f"{entry.title or prose.KIND_TITLES[entry.kind]}, {entry.model} layer {entry.layer}"
+
+
+def _lines(store: Store, units: tuple[UnitId, UnitId]) -> tuple[UnitId, ...]:
+    try:
+        for unit in units:
+            store.timeline(unit)
+        return three_kinds(store, units)
+    except EarmarkError:
+        return ()
+
+
+def _samples(pair: Pair, first: str | None) -> tuple[str, ...]:
+    """Clips of the corpus worth seeing both units over: the one asked for, those that both rank high, each one's strongest."""
+    tops = [[e.sample for e in card.examples if e.group == "top"] for card in pair.cards]
+    found = [*([first] if first else []), *(s.sample for s in pair.shared), *tops[0][:2], *tops[1][:2]]
+    return tuple(dict.fromkeys(found))[:N_CLIPS]
+
+
+def _choices(store: Store, link: Link, pair: Pair, samples: tuple[str, ...], own: Clip | None) -> list[ClipChoice]:
+    corpus = store.corpus(store.dictionary(link.dictionary).corpus)
+    shared = {s.sample for s in pair.shared}
+    tops = [[e.sample for e in card.examples if e.group == "top"] for card in pair.cards]
+    names = [prose.unit_name(store.catalog.dictionary(c.id.dictionary).kind, c.id.index) for c in pair.cards]
+
+    def note(sample: str) -> str:
+        if sample in shared:
+            return "strong for both"
+        return next((f"strong for {name.lower()}" for name, top in zip(names, tops, strict=True) if sample in top), "chosen")
+
+    shown = None if own and not link.sample else samples[0] if samples else None
+    found = [ClipChoice(own.transcript or "your clip", "yours", replace(link, sample=None).href(), shown is None)] if own else []
+    return found + [
+        ClipChoice(corpus.transcripts[corpus.row(s)] or "no words", note(s), replace(link, sample=s).href(), s == shown) for s in samples if s in corpus.row_of
+    ]
+
+
+def _own_chart(clip: Clip, token: str, pair: Pair) -> ClipChart:
+    traces = [(clip.codes[c.id.dictionary].trace(c.id.index), 0.0) for c in pair.cards]
+    lines, low, high = _drawn(pair, traces, clip.grid.hop_s)
+    sound, picture = own_href(token, "sound.wav"), own_href(token, "mel.png")
+    return ClipChart("", clip.transcript, True, clip.duration_s, 0.0, sound, picture, ticks(clip.duration_s), lines, low, high)
+
+
+def _chart(store: Store, desk: Desk, pair: Pair, sample: str) -> ClipChart | None:
+    """Both units over a clip of the corpus: from what the model has heard, else from stored traces where they span the clip."""
+    d = store.dictionary(pair.cards[0].id.dictionary)
+    corpus = store.corpus(d.corpus)
+    if sample not in corpus.row_of:
+        return None
+    row = corpus.row_of[sample]
+    duration = max(corpus.durations_s[row], 1e-3)
+    traces = []
+    for card in pair.cards:
+        clip = desk.heard(card.id.dictionary, sample)
+        stored = next((e for e in card.examples if e.sample == sample and len(e.trace) * d.hop_s >= duration - d.hop_s), None)
+        if clip is not None and card.id.dictionary in clip.codes:
+            traces.append((clip.codes[card.id.dictionary].trace(card.id.index), 0.0))
+        else:
+            traces.append((stored.trace, stored.start_s) if stored else None)
+    lines, low, high = _drawn(pair, traces, d.hop_s)
+    at = next((e.at_s for card in pair.cards for e in card.examples if e.sample == sample), 0.0)
+    sound, picture = media_href(d.corpus, sample, "audio"), media_href(d.corpus, sample, "mel.png")
+    own_words = corpus.transcript_by[row] == "model"
+    return ClipChart(
+        sample, corpus.transcripts[row], own_words, duration, max(0.0, round(at - LEAD_S, 3)), sound, picture, ticks(duration), lines, low, high
+    )  # fmt: skip
+
+
+def _drawn(pair: Pair, traces: Sequence[tuple[np.ndarray, float] | None], hop_s: float) -> tuple[tuple[Line, Line], float, float]:
+    """Both lines on one scale: shares of each unit's own largest value in the corpus."""
+    shares = [None if t is None else t[0] / _scale(card) for card, t in zip(pair.cards, traces, strict=True)]
+    known = [s for s in shares if s is not None and len(s)]
+    low, high = min([0.0, *(float(s.min()) for s in known)]), max([0.01, *(float(s.max()) for s in known)])
+    line: Callable[[int], Line] = lambda i: _line(pair, i, shares[i], traces[i], hop_s, low, high)  # noqa: E731
+    return (line(0), line(1)), low, high
+
+
+def _line(pair: Pair, i: int, share: np.ndarray | None, trace: tuple[np.ndarray, float] | None, hop_s: float, low: float, high: float) -> Line:
+    card = pair.cards[i]
+    if share is None or trace is None or not len(share):
+        return Line(str(card.id), None, "")
+    peak = float(trace[0].max())
+    words = f"{prose.short(peak)}, {prose.percent(max(0.0, peak / _scale(card)))} of its largest"
+    return Line(str(card.id), line_view(share, trace[1], hop_s, low, high, float(share.max())), words)
+
+
+def _scale(card) -> float:
+    """A unit's largest value in the corpus; its largest magnitude where it is never positive."""
+    return card.stats.peak if card.stats.peak > 0 else abs(card.stats.low) or 1.0

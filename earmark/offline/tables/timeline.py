@@ -1,0 +1,73 @@
+"""Every unit over the corpus's first positions, one after the other: the line plot of a unit without a model.
+
+Each worker keeps the codes of its first samples until they fill the line on their own; together they cover its beginning. Codes
+wait in files, so that memory does not grow with the dictionary.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ...dictionaries.base import Codes
+from ...shelf.schema import TIMELINE_LEVELS
+
+N_POSITIONS = 10_000
+"""as many as the wave-sae notebook plots"""
+_UNITS_A_BLOCK = 1024
+
+
+class Beginning:
+    """One worker's part of the first positions of a dictionary."""
+
+    def __init__(self, stem: Path, n_kept: int = 0):
+        """stem: the files' path without their number; n_kept: positions kept before the work was interrupted."""
+        self._stem, self.n_kept = stem, n_kept
+
+    def add(self, row: int, codes: Codes) -> None:
+        """The values of all units on one sample, of which the rows of a worker come in ascending order."""
+        if self.n_kept >= N_POSITIONS:
+            return
+        fresh = self._stem.with_name(f".{self._stem.name}.{os.getpid()}.npz")
+        sparse.save_npz(fresh, codes.sparse(), compressed=False)
+        os.replace(fresh, _file(self._stem, row))
+        self.n_kept += codes.values.shape[0]
+
+
+def timeline_rows(stem: Path, n_units: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows of the table `timeline`, from what all workers kept: each unit's values as bytes between its smallest and its largest."""
+    paths, _ = _line(stem)
+    for first in range(0, n_units, _UNITS_A_BLOCK):
+        parts = [sparse.load_npz(path).tocsc()[:, first : first + _UNITS_A_BLOCK].toarray() for path in paths]
+        values = np.concatenate(parts)[:N_POSITIONS]
+        yield [_row(first + column, values[:, column]) for column in range(values.shape[1])]
+
+
+def timeline_starts(stem: Path) -> list[int]:
+    """Where each of the first samples begins on the line; the last number is the line's length."""
+    return _line(stem)[1]
+
+
+def _line(stem: Path) -> tuple[list[Path], list[int]]:
+    """The files of the first samples, as many as the line needs, and where each begins."""
+    paths, starts = [], [0]
+    while starts[-1] < N_POSITIONS and (path := _file(stem, len(paths))).exists():
+        paths.append(path)
+        starts.append(min(starts[-1] + sparse.load_npz(path).shape[0], N_POSITIONS))
+    return paths, starts
+
+
+def _file(stem: Path, row: int) -> Path:
+    return stem.with_name(f"{stem.name}-{row:06d}.npz")
+
+
+def _row(unit: int, values: NDArray[np.float32]) -> dict[str, Any]:
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    shares = (values - low) / ((high - low) or 1.0)
+    return {"unit": unit, "low": low, "high": high, "values": np.rint(shares * TIMELINE_LEVELS).astype(np.uint8).tobytes()}
