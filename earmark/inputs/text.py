@@ -49,12 +49,11 @@ class Tokens:
         text = text.encode("utf-8", "replace").decode("utf-8")  # half of a surrogate pair is no text
         ids = [*self._before, *self._backend.encode(text, add_special_tokens=False).ids]
         notices = (f"The text has {len(ids):,} tokens; the first {limit:,} are read.",) if len(ids) > limit else ()
-        sample = self.sample(ids[:limit])
         n = len(self._before)
-        tokens = sample.tokens
-        if len(tokens) > n and tokens[n].startswith(" ") and not text.startswith(" "):  # SentencePiece puts a space in front
-            tokens = (*tokens[:n], tokens[n][1:], *tokens[n + 1 :])
-        return TokenSample(sample.ids, tokens, n, notices)
+        pieces = [self._bytes_of(i) for i in ids[:limit]]
+        if len(pieces) > n and _n_spaces(b"".join(pieces[n:])) > _n_spaces(text.encode()):  # SentencePiece puts a space in front
+            pieces[n] = pieces[n][1:]
+        return TokenSample(tuple(ids[:limit]), printed(pieces), n, notices)
 
     def sample(self, ids: Iterable[int]) -> TokenSample:
         """Tokens that are at hand already, such as a window of a corpus. Raises BadInput for an id outside the vocabulary."""
@@ -85,6 +84,10 @@ class Tokens:
         return str.encode
 
 
+def _n_spaces(text: bytes) -> int:
+    return len(text) - len(text.lstrip(b" "))
+
+
 def printed(pieces: Iterable[bytes]) -> tuple[str, ...]:
     """What each position prints: the text of a group stands at its first position, '' at the others.
 
@@ -96,7 +99,7 @@ def printed(pieces: Iterable[bytes]) -> tuple[str, ...]:
     for i, piece in enumerate(pieces):
         tokens.append("")
         group += decoder.decode(piece)
-        if not decoder.getstate()[0]:
+        if group and not decoder.getstate()[0]:
             tokens[first], first, group = group, i + 1, ""
     if first < len(tokens):
         tokens[first] = group + decoder.decode(b"", final=True)

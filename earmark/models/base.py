@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import BadInput, unknown
@@ -104,6 +106,12 @@ class AudioModel(LoadedModel[Waveform, FrameGrid]):
 
     modality = "audio"
 
+    def heard(self, sample: Waveform) -> NDArray[np.float32]:
+        """[n_samples]. Raises BadInput for a sample that is no sound."""
+        if not isinstance(sample, Waveform):
+            raise BadInput(f"{self.slug} reads sounds, not texts. Bring a recording, or choose a dictionary over a language model.")
+        return sample.samples
+
 
 class TextModel(LoadedModel[TokenSample, TokenGrid]):
     """A causal language model whose positions are tokens."""
@@ -135,7 +143,9 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         return self._tokens.sample(ids)
 
     def capture(self, sample: TokenSample, hooks: Sequence[Hook]) -> dict[Hook, Activations[TokenGrid]]:
-        """float32 [n_tokens, width] at each hook. Raises BadInput for more tokens than the model has positions."""
+        """float32 [n_tokens, width] at each hook. Raises BadInput for a sound, and for more tokens than the model has positions."""
+        if not isinstance(sample, TokenSample):
+            raise BadInput(f"{self.slug} reads texts, not sounds. Bring a text, or choose a dictionary over a speech model.")
         if not 1 <= len(sample.ids) <= self._tokens.n_context:
             raise BadInput(f"The sample has {len(sample.ids)} tokens; {self.slug} reads 1 to {self._tokens.n_context} at once.")
         with torch.inference_mode(), taking(self.root, hooks) as taken:

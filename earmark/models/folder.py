@@ -21,6 +21,7 @@ from .base import ModelFiles, ModelType, TextModel
 
 Text = TypeVar("Text", bound=TextModel)
 
+VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 # made anew by the network, or used in training alone
 _EXCUSED = ("masked_spec_embed", "position_ids", "rotary_emb.inv_freq")
 CANNOT_READ = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError, pickle.UnpicklingError)
@@ -73,13 +74,22 @@ def load_part(auto: Any, folder: Path, slug: str, what: str) -> Any:
         raise MissingWeights(f"{slug} has no {what} that can be read ({type(error).__name__}: {' '.join(str(error).split())[:200]}).") from None
 
 
+def load_tokenizer(folder: Path, slug: str) -> Any:
+    """Raises MissingWeights when the folder has none: transformers would make one without any pieces."""
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise MissingWeights(f"{slug} has no tokenizer: none of {', '.join(VOCABULARIES)} is in its folder.")
+    return load_part(AutoTokenizer, folder, slug, "tokenizer")
+
+
 def load_text(kind: type[Text], files: ModelFiles, family: str, types: Iterable[ModelType], always_bos: bool = False) -> Text:
     """A causal language model with its tokenizer, from a folder with or without the head that predicts tokens."""
-    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModel, AutoModelForCausalLM
 
     folder, config = open_folder(files, family, types)
     network = load_network(AutoModelForCausalLM if has_head(config, "ForCausalLM", "LMHeadModel") else AutoModel, folder, files.slug)
     network.config.use_cache = False
     sizes = network.config
-    tokens = Tokens(load_part(AutoTokenizer, folder, files.slug, "tokenizer"), sizes.max_position_embeddings, always_bos)
+    tokens = Tokens(load_tokenizer(folder, files.slug), sizes.max_position_embeddings, always_bos)
     return kind(files.slug, network.base_model, tokens, sizes.num_hidden_layers, sizes.hidden_size)

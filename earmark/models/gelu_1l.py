@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ..errors import MissingWeights
 from ..inputs.text import Tokens
 from .base import ModelFiles, ModelType, TextModel
-from .folder import CANNOT_READ, load_part, read_json
+from .folder import CANNOT_READ, load_tokenizer, read_json
 
 FAMILY = "gelu_1l"
 MODEL_TYPES = (ModelType("gelu-1l", "gelu-1l (TransformerLens)", "https://huggingface.co/NeelNanda/GELU_1L512W_C4_Code"),)
@@ -80,8 +80,6 @@ class Network(nn.Module):
 
 def load(files: ModelFiles) -> Gelu1L:
     """From `folder` (config.json and `*final.pth`) and `tokenizer` (a folder; the same one where it is not given)."""
-    from transformers import AutoTokenizer
-
     if "folder" not in files.paths:
         raise MissingWeights(f"{files.slug} needs a folder with config.json and *final.pth; found {', '.join(sorted(files.paths)) or 'nothing'}.")
     folder = files.paths["folder"]
@@ -93,7 +91,7 @@ def load(files: ModelFiles) -> Gelu1L:
         network.load_state_dict(_renamed(state, config["n_layers"]), strict=True, assign=True)
     except (KeyError, RuntimeError) as error:
         raise MissingWeights(f"The weights of {files.slug} do not fit its config.json: {' '.join(str(error).split())[:300]}.") from None
-    tokenizer = load_part(AutoTokenizer, files.paths.get("tokenizer", folder), files.slug, "tokenizer")
+    tokenizer = load_tokenizer(files.paths.get("tokenizer", folder), files.slug)
     return Gelu1L(files.slug, network.eval(), Tokens(tokenizer, config["n_ctx"], always_bos=True), config["n_layers"], config["d_model"])
 
 

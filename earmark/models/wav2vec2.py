@@ -4,7 +4,7 @@ A frame sees 400 samples every 320: frame t covers samples [320 t, 320 t + 400),
 20 ms around that centre. A sound of n samples has floor((n - 400) / 320) + 1 frames. The whole sound goes through in one pass, alone and unpadded,
 because every frame sees all others: that is the definition, and what comes from longer padded batches of the base models differs, for
 their first normalisation runs over time. Memory grows with the sound (WavLM's with its square), so at most two minutes are read.
-After layer i's output there is its final layer norm in the base models; the stable ones give the raw residual stream.
+A layer's output is normed already in the base models; the stable ones give the raw residual stream.
 Papers: arXiv:2006.11477, 2106.07447, 2110.13900.
 """
 
@@ -64,23 +64,24 @@ class Wav2Vec2(AudioModel):
     def capture(self, sample: Waveform, hooks: Sequence[Hook]) -> dict[Hook, Activations[FrameGrid]]:
         """float32 [n_frames, width] at each hook. Raises BadInput for a sound of less than a frame or more than two minutes."""
         with torch.inference_mode(), taking(self.root, hooks) as taken:
-            self.root(self._heard(sample))
+            self.root(self._inputs(sample))
         parts = {hook: value[0].float().numpy() for hook, value in taken.items()}
         return {hook: Activations(values, FrameGrid(*self.grid, len(values))) for hook, values in parts.items()}
 
-    def _heard(self, sample: Waveform) -> Tensor:
+    def _inputs(self, sample: Waveform) -> Tensor:
         """[1, n_samples], with zero mean and unit variance where the model was trained so."""
-        if not self._n_field <= len(sample.samples) <= MAX_S * SAMPLE_RATE_HZ:
+        samples = self.heard(sample)
+        if not self._n_field <= len(samples) <= MAX_S * SAMPLE_RATE_HZ:
             least_s = self._n_field / SAMPLE_RATE_HZ
             raise BadInput(f"The sound lasts {sample.duration_s:.3f} s; {self.slug} reads {least_s:.3f} to {MAX_S} s in one pass. Bring another length.")
-        return self._extractor(sample.samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_values
+        return self._extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_values
 
     def read(self, sample: Waveform) -> str:
         """The letters that are likeliest at each frame, repetitions and blanks taken out (CTC); empty for a model without letters."""
         if self._spell is None:
             return ""
         with torch.inference_mode():
-            ids = self._model(self._heard(sample)).logits[0].argmax(dim=-1)
+            ids = self._model(self._inputs(sample)).logits[0].argmax(dim=-1)
         return self._spell(ids.tolist()).strip()
 
 

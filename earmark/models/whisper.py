@@ -24,7 +24,7 @@ from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from . import openai
 from .base import AudioModel, ModelFiles, ModelType
 from .capture import taking
-from .folder import CANNOT_READ, load_network, load_part, open_folder
+from .folder import CANNOT_READ, load_network, load_part, load_tokenizer, open_folder
 
 FAMILY = "whisper"
 MODEL_TYPES = (ModelType("whisper", "Whisper", "https://huggingface.co/docs/transformers/model_doc/whisper"),)
@@ -70,11 +70,12 @@ class Whisper(AudioModel):
 
     def capture(self, sample: Waveform, hooks: Sequence[Hook]) -> dict[Hook, Activations[FrameGrid]]:
         """float32 [ceil(duration / 20 ms), width] at each hook."""
-        n_frames = math.ceil(len(sample.samples) / N_HOP_SAMPLES)
+        samples = self.heard(sample)
+        n_frames = math.ceil(len(samples) / N_HOP_SAMPLES)
         parts: dict[Hook, list[np.ndarray]] = {hook: [] for hook in hooks}
-        for start in range(0, max(len(sample.samples), 1), N_WINDOW_SAMPLES):
+        for start in range(0, max(len(samples), 1), N_WINDOW_SAMPLES):
             real = min(N_WINDOW_FRAMES, n_frames - start // N_HOP_SAMPLES)
-            for hook, value in self._window(sample.samples[start : start + N_WINDOW_SAMPLES], hooks).items():
+            for hook, value in self._window(samples[start : start + N_WINDOW_SAMPLES], hooks).items():
                 parts[hook].append(value[0, :real].float().numpy())
         grid = FrameGrid(HOP_S, 0.0, n_frames)
         return {hook: Activations(np.concatenate(values), grid) for hook, values in parts.items()}
@@ -86,8 +87,9 @@ class Whisper(AudioModel):
 
     def read(self, sample: Waveform) -> str:
         """Greedy transcript without timestamps, window by window."""
-        starts = range(0, max(len(sample.samples), 1), N_WINDOW_SAMPLES)
-        return " ".join(filter(None, (self._read_window(sample.samples[s : s + N_WINDOW_SAMPLES]) for s in starts)))
+        samples = self.heard(sample)
+        starts = range(0, max(len(samples), 1), N_WINDOW_SAMPLES)
+        return " ".join(filter(None, (self._read_window(samples[s : s + N_WINDOW_SAMPLES]) for s in starts)))
 
     def _read_window(self, samples: np.ndarray) -> str:
         with torch.inference_mode():
@@ -102,11 +104,9 @@ def load(files: ModelFiles) -> Whisper:
         return _load_openai(files.slug, files.paths["checkpoint"], files.paths["vocabulary"])
     if "folder" not in files.paths:
         raise MissingWeights(f"{files.slug} needs a transformers folder, or OpenAI's checkpoint with its .tiktoken vocabulary; found {sorted(files.paths)}.")
-    from transformers import AutoTokenizer
-
     folder, _ = open_folder(files, FAMILY, MODEL_TYPES)
     model = load_network(WhisperForConditionalGeneration, folder, files.slug, attn_implementation="sdpa")
-    tokenizer = load_part(AutoTokenizer, folder, files.slug, "tokenizer")
+    tokenizer = load_tokenizer(folder, files.slug)
     extractor = load_part(WhisperFeatureExtractor, folder, files.slug, "feature extractor")
     return Whisper(files.slug, model, extractor, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
 
