@@ -39,5 +39,5 @@ def load(found: Found) -> Checkpoint:
 
 def _layer(found: Found) -> int | None:
     """From 1, by the folder's name."""
-    name = re.fullmatch(r"layer_(\d+)", found.weights.parent.name)
+    name = re.fullmatch(r"layer_(\d{1,4})", found.weights.parent.name)
     return int(name[1]) if name and int(name[1]) else None

@@ -52,8 +52,8 @@ class Checkpoint:
     """what the file says: model, hook, site and layer (in Earmark's words), dataset, class, k, ..., and `config` as it was"""
     candidates: tuple[str, ...] = ()
     """ways to read what the file leaves open, most likely first; empty when nothing is open"""
-    scale: str = RAW
-    """the way in use"""
+    scale: str | None = None
+    """the way that was declared; None: as the file says, the first candidate"""
 
     def scaled(self, scale: str) -> Checkpoint:
         """The same weights read another way. Raises BadInput for a way that does not exist."""
@@ -131,7 +131,7 @@ def transformer_lens_hook(name: object) -> dict[str, Any]:
     """{hook, site, layer} of a name such as blocks.8.hook_resid_pre, the output of block 7; {hook} alone of other names, {} of none."""
     if not isinstance(name, str) or not name:
         return {}
-    parts = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+    parts = re.fullmatch(r"blocks\.(\d{1,4})\.(.+)", name)
     site, shift = _SITES.get(parts[2] if parts else "", ("", 0))
     if not parts or not site or int(parts[1]) + shift < 0:
         return {"hook": name}

@@ -32,7 +32,7 @@ WRAPPERS = ("module.", "_orig_mod.", "sae.", "model.", "autoencoder.")
 STATES = ("model", "state_dict", "model_state_dict", "sae", "autoencoder", "ae", "weights", "params")
 """where a training checkpoint keeps the weights"""
 MAX_BYTES = 32_000_000_000
-_DAMAGED = (RuntimeError, OSError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, EOFError, ImportError)
+_DAMAGED = (RuntimeError, OSError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, EOFError, ImportError, struct.error)
 """what a damaged or hostile pickle makes torch's restricted reader raise, beside UnpicklingError"""
 
 
@@ -127,10 +127,14 @@ def _read_weights(path: Path) -> tuple[str, Any]:
         with path.open("rb") as file:
             head = file.read(16)
         names = zipfile.ZipFile(path).namelist() if head[:4] == b"PK\x03\x04" else None
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadInput(f"'{path.name}' cannot be read ({type(error).__name__}): it is cut short or damaged. Fetch it again.") from None
     if not size:
         raise BadInput(f"'{path.name}' is empty. Fetch it again.")
+    if path.suffix == ".safetensors" and head[8:9] != b"{":  # torch.load would judge by the name too
+        raise BadInput(f"'{path.name}' is named as a safetensors file, but is none. Fetch it again.")
+    if names is not None and any("/code/" in name for name in names):
+        raise BadInput(f"'{path.name}' is a TorchScript program, not weights; such files can run code and are never opened. Save its state_dict.")
     if names is not None:
         return ("npz", _read_npz(path)) if names and all(n.endswith(".npy") for n in names) else ("torch", _read_torch(path, mmap=True))
     if head[8:9] == b"{" and 2 <= struct.unpack("<Q", head[:8])[0] <= size - 8:
@@ -191,7 +195,7 @@ def _read_torch(path: Path, mmap: bool) -> Any:
         with _loading, torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
-        named = re.search(r"(?:GLOBAL|[Uu]nsupported (?:global|class|operand|GLOBAL)):? ([\w.]+)", str(error))
+        named = re.search(r"(?:GLOBAL|class|function) ([\w.]+\.[\w.]+)", str(error))
         what = f" ({named[1]})" if named else ""
         raise BadInput(
             f"'{path.name}' holds Python objects{what} beside its weights, or is a whole pickled module; such files can run code and are never opened. "

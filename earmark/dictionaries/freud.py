@@ -58,7 +58,7 @@ def _facts(hparams: dict[str, Any]) -> dict[str, Any]:
     whisper = hparams.get("whisper_config")
     whisper = whisper if isinstance(whisper, dict) else {}
     hook = str(whisper.get("layer_name", ""))
-    parts = re.fullmatch(r"encoder\.blocks\.(\d+)(|\.mlp\.[01])", hook)
+    parts = re.fullmatch(r"encoder\.blocks\.(\d{1,4})(|\.mlp\.[01])", hook)
     place = {"site": _SITES[parts[2]], "layer": int(parts[1])} if parts else {}
     model = f"whisper-{whisper['model']}" if "model" in whisper else None
     return {"model": model, "hook": hook or None, **place, "padding": "included in training"}

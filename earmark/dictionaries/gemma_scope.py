@@ -46,7 +46,8 @@ def _is_transcoder(config: dict[str, Any]) -> bool:
 
 
 def _hook(found: Found) -> dict[str, Any]:
-    """From the folders' names: layer_20/width_16k/average_l0_71, or resid_post/layer_12_width_16k_l0_medium."""
-    named = re.search(r"layer_(\d+)", found.weights.parent.as_posix())
-    hook = found.config.get("hf_hook_point_in")
-    return {"hook": hook, "layer": int(named[1]) if named else None}
+    """From the folders' names: gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71, or resid_post/layer_12_width_16k_l0_medium."""
+    folders = found.weights.parent.as_posix()
+    named = re.search(r"layer_(\d{1,4})", folders)
+    site = "residual" if re.search(r"resid_post|-res(?:-|/|$)", folders) else None
+    return {"hook": found.config.get("hf_hook_point_in"), "layer": int(named[1]) if named else None, "site": site}

@@ -10,6 +10,7 @@ names it, and is open where it does not.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import BadInput, MissingWeights, unknown
+from ..errors import BadInput, MissingWeights
 from .base import SparseAutoencoder
 from .checkpoint import MEAN_NORM, RAW, Checkpoint, Publisher, lay, made, transformer_lens_hook, vector, whole
 from .files import Found
@@ -86,7 +87,7 @@ def load(found: Found) -> Checkpoint:
 def _architecture(config: dict[str, Any]) -> str:
     named = str(config.get("architecture") or "standard")
     if named not in _ACTIVATIONS:
-        raise unknown("architecture of SAELens that is read here", named, _ACTIVATIONS)
+        raise BadInput(f"The architecture '{named[:40]}' of SAELens is not read; valid: {', '.join(_ACTIVATIONS)}.")
     function, arguments = config.get("activation_fn") or "relu", config.get("activation_fn_kwargs")
     if named == "standard" and function == "topk":
         config.setdefault("k", arguments.get("k") if isinstance(arguments, dict) else None)
@@ -98,9 +99,9 @@ def _architecture(config: dict[str, Any]) -> str:
 
 def _input_norm(config: dict[str, Any]) -> InputNorm:
     named = config.get("normalize_activations")
-    named = "expected_average_only_in" if named is True else named or "none"
+    named = "expected_average_only_in" if named is True else str(named or "none")
     if named not in _NORMS:
-        raise BadInput(f"normalize_activations = '{str(named)[:40]}' is not read; valid: {', '.join(_NORMS)}. Fold it into the weights first.")
+        raise BadInput(f"normalize_activations = '{named[:40]}' is not read; valid: {', '.join(_NORMS)}. Fold it into the weights first.")
     config["normalize_activations"] = named
     factor = _factor(config) if named == "expected_average_only_in" else None
     return InputNorm("scale", factor) if factor else InputNorm(_NORMS[named])  # type: ignore[arg-type]
@@ -110,7 +111,7 @@ def _factor(config: dict[str, Any]) -> float | None:
     metadata = config.get("metadata")
     for place in (config, metadata if isinstance(metadata, dict) else {}):
         for name in _FACTORS:
-            if isinstance(place.get(name), (int, float)) and place[name] > 0:
+            if isinstance(place.get(name), (int, float)) and 0 < place[name] < math.inf:
                 return float(place[name])
     return None
 

@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint, Publisher, lay, made, vector, whole
 from .files import Found
 
 FORMAT = "sparsify"
-PUBLISHER = Publisher("sparsify (EleutherAI)", "<hookpoint>/cfg.json, sae.safetensors", "https://github.com/EleutherAI/sparsify")
+PUBLISHER = Publisher("sparsify (Eleuther)", "<hookpoint>/cfg.json, sae.safetensors", "https://github.com/EleutherAI/sparsify")
 _ACTIVATIONS = {"topk": "topk", "groupmax": "groupmax"}
 
 
@@ -50,10 +50,10 @@ def load(found: Found) -> Checkpoint:
 
 def _hook(found: Found) -> dict[str, Any]:
     name = found.weights.parent.name
-    block = re.fullmatch(r"(?:.*\.)?(?:layers|h)\.(\d+)", name)
+    block = re.fullmatch(r"(?:.*\.)?(?:layers|h)\.(\d{1,4})", name)
     if block:
         return {"hook": f"output of block {block[1]}", "site": "residual", "layer": int(block[1])}
-    before = re.fullmatch(r"layer_(\d+)", name)
+    before = re.fullmatch(r"layer_(\d{1,4})", name)
     if before:
         layer = int(before[1])
         return {"hook": f"input of block {layer}"} | ({"site": "residual", "layer": layer - 1} if layer else {})

@@ -60,8 +60,8 @@ def self_check(checkpoint: Checkpoint, x: NDArray[np.float32], target: NDArray[n
     _check_input(checkpoint.dictionary, x)
     if target is not None and target.shape != (len(x), checkpoint.dictionary.width_out):
         raise BadInput(f"The target has shape {target.shape}; it must be {(len(x), checkpoint.dictionary.width_out)}.")
-    ways = [checkpoint.scale] if checkpoint.scale != RAW or not checkpoint.candidates else [_with_factor(way, x) for way in checkpoint.candidates]
-    measured = [(way, _measure((checkpoint if way == checkpoint.scale else checkpoint.scaled(way)).dictionary, x, target)) for way in ways]
+    ways = [checkpoint] if checkpoint.scale or not checkpoint.candidates else [checkpoint.scaled(_with_factor(way, x)) for way in checkpoint.candidates]
+    measured = [(way.scale or RAW, _measure(way.dictionary, x, target)) for way in ways]
     judged = target is not None or not checkpoint.facts.get("transcoder")
     tried = [Tried(way, quality.fvu if judged else None, quality.l0) for way, quality in measured]
     tried.sort(key=lambda t: math.inf if t.fvu is None or math.isnan(t.fvu) else t.fvu)
