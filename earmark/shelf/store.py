@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,8 @@ import pyarrow.compute as pc
 from ..errors import BadInput, BadTable, EarmarkError, NotFound
 from ..settings import Settings
 from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
-from .catalog import Catalog, DictionaryEntry, HubTables, read_catalog
-from .hub.remote import Folder, HubFolder
+from .catalog import Catalog, DictionaryEntry, read_catalog
+from .hub.remote import Folder, Places
 from .schema import QUANTILES, SAMPLES, SPECS, TIMELINE_LEVELS
 from .tables import Table, read_manifest
 
@@ -109,50 +108,16 @@ class Store:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.catalog: Catalog = read_catalog(settings.data)
-        self._folders: dict[tuple[str, int], Any] = {}
-        self._making: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
-
-    def _opened(self, slug: str, far: HubTables | None, make: Callable[[Folder], Any], fetch: bool) -> Any:
-        """What `make` makes of a folder: made once, again when a build has replaced it; who asks for another folder does not wait."""
-        folder = self.settings.data / slug
-        here = self._stamp(folder, slug in self.catalog.dictionaries)
-        if here or far is None:
-            return self._once((slug, here), lambda: make(Folder(folder)))
-        if not fetch and (slug, 0) not in self._folders and not HubFolder.is_here(far, self.settings):
-            raise BadTable(f"The tables of {slug} are on the Hub ({far.repo}) and have not been fetched yet.")
-        return self._once((slug, 0), lambda: make(HubFolder(slug, far, self.settings)))
-
-    @staticmethod
-    def _stamp(folder: Path, needs_tables: bool) -> int:
-        """When a folder's manifest changed last; 0 where there is none, or none with the tables of a dictionary."""
-        manifest = folder / "manifest.json"
-        try:
-            stamp = manifest.stat().st_mtime_ns
-        except OSError:
-            return 0
-        return stamp if not needs_tables or b'"tables"' in manifest.read_bytes() else 0
-
-    def _once(self, key: tuple[str, int], make: Callable[[], Any]) -> Any:
-        with self._lock:
-            if key in self._folders:
-                return self._folders[key]
-            own = self._making.setdefault(key[0], threading.Lock())
-        with own:
-            if key not in self._folders:
-                made = make()
-                with self._lock:
-                    self._folders = {k: v for k, v in self._folders.items() if k[0] != key[0]} | {key: made}
-            return self._folders[key]
+        self._places = Places(settings)
 
     def dictionary(self, slug: str, fetch: bool = True) -> Dictionary:
         """A dictionary with its tables; without `fetch`, only if they are here. Raises NotFound for an unlisted one, BadTable without sound tables."""
         entry = self.catalog.dictionary(slug)
-        return self._opened(slug, entry.tables, lambda place: Dictionary(entry, place), fetch)
+        return self._places.opened(slug, entry.tables, lambda place: Dictionary(entry, place), fetch, needs_tables=True)
 
     def corpus(self, slug: str) -> Corpus:
         """A corpus with its samples, fetched when it lies in a data set of the Hub."""
-        return self._opened(slug, self.catalog.corpus(slug).tables, Corpus, True)
+        return self._places.opened(slug, self.catalog.corpus(slug).tables, Corpus)
 
     def has_tables(self, slug: str) -> bool:
         try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ...errors import BadTable, MissingWeights
 from ...settings import Settings
@@ -55,3 +58,45 @@ class HubFolder(Folder):
             return fetch(files, self._settings, "dataset", Terms(max_mb=self._settings.hub_max_mb))
         except MissingWeights as error:
             raise BadTable(f"The tables of {self.name} are on the Hub and could not be fetched: {str(error).rstrip('.')}.") from None
+
+
+class Places:
+    """What has been made of folders, each made once, and again when a build has replaced it; who asks for another folder does not wait."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._made: dict[tuple[str, int], Any] = {}
+        self._making: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def opened(self, slug: str, far: HubTables | None, make: Callable[[Folder], Any], fetch: bool = True, needs_tables: bool = False) -> Any:
+        """What `make` makes of the folder beside the catalog, else of the one on the Hub; without `fetch`, only if that has been fetched before."""
+        folder = self._settings.data / slug
+        here = self._stamp(folder, needs_tables)
+        if here or far is None:
+            return self._once((slug, here), lambda: make(Folder(folder)))
+        if not fetch and (slug, 0) not in self._made and not HubFolder.is_here(far, self._settings):
+            raise BadTable(f"The tables of {slug} are on the Hub ({far.repo}) and have not been fetched yet.")
+        return self._once((slug, 0), lambda: make(HubFolder(slug, far, self._settings)))
+
+    @staticmethod
+    def _stamp(folder: Path, needs_tables: bool) -> int:
+        """When a folder's manifest changed last; 0 where there is none, or none with the tables of a dictionary."""
+        manifest = folder / MANIFEST
+        try:
+            stamp = manifest.stat().st_mtime_ns
+            return stamp if not needs_tables or b'"tables"' in manifest.read_bytes() else 0
+        except OSError:
+            return 0
+
+    def _once(self, key: tuple[str, int], make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._made:
+                return self._made[key]
+            own = self._making.setdefault(key[0], threading.Lock())
+        with own:
+            if key not in self._made:
+                made = make()
+                with self._lock:
+                    self._made = {k: v for k, v in self._made.items() if k[0] != key[0]} | {key: made}
+            return self._made[key]
