@@ -157,8 +157,10 @@ def _train(args: Args, settings: Settings) -> None:
 
 
 def _build(args: Args, settings: Settings) -> None:
+    from .live.facts import settle_input
     from .offline.tables.build import build
 
+    settle_input(settings, args.dictionary)
     built = build(settings, args.dictionary, args.corpus, _workers(args), args.only)
     print(f"Built the tables of {', '.join(built)}.")
 

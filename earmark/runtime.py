@@ -41,6 +41,8 @@ class Opened:
     checkpoint: Checkpoint | None = None
     """what an SAE's file says of itself"""
     weights_sha256: str = ""
+    scale: str | None = None
+    """how its input is read, where the file leaves that open: declared, or found by a self-check; None: the first of the ways"""
 
 
 @dataclass
@@ -164,11 +166,11 @@ class Runtime:
         found = open_checkpoint(path, format=entry.format, width=hook.width, scale=entry.scale)
         weights = sha256_of(max(found.files, key=lambda file: file.stat().st_size))
         scale = entry.scale
-        if found.candidates and scale is None:
+        if scale is None and found.candidates:
             scale = noted_scale(self.settings.cache, weights, hook)
-            found = found.scaled(scale) if scale else found
-        revision = dictionary_revision(entry, model_entry, str(hook), weights, scale)
-        return Opened(entry, hook, found.dictionary, revision, found, weights)
+        dictionary = found.dictionary if scale in (None, found.scale) else found.scaled(scale).dictionary
+        unlike = scale if scale not in (None, *found.candidates[:1]) else None
+        return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), weights, unlike), found, weights, scale)
 
     def settle(self, opened: Opened, scale: str) -> Opened:
         """The same dictionary read in another of the ways that its file leaves open, from now on and in every process with this cache."""

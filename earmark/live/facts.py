@@ -9,6 +9,7 @@ import torch
 
 from ..errors import BadInput, EarmarkError
 from ..runtime import Opened, Runtime
+from ..settings import Settings
 from ..shelf.store import Store
 from ..units import Neighbour, Waveform
 from .selfcheck import SelfCheck, self_check
@@ -48,7 +49,7 @@ def examine(runtime: Runtime, store: Store, slug: str) -> Facts:
     if opened.checkpoint is not None:
         try:
             check = self_check(opened.checkpoint, activations(runtime, store, opened))
-            if opened.checkpoint.candidates and check.scale != opened.checkpoint.scale:
+            if opened.checkpoint.candidates and opened.scale is None:
                 opened = runtime.settle(opened, check.scale)
         except EarmarkError as error:
             problem = str(error)
@@ -57,6 +58,16 @@ def examine(runtime: Runtime, store: Store, slug: str) -> Facts:
     k = float(sae.k) if sae is not None and isinstance(sae.k, (int, float)) else None
     d = opened.dictionary
     return Facts(d.n_units, d.width, opened.revision, found.format if found else None, sae.activation if sae else None, k, check, problem)
+
+
+def settle_input(settings: Settings, slug: str) -> None:
+    """Find out how a dictionary's input is read before its tables are built, where its file leaves that open and nothing has said it yet."""
+    runtime = Runtime(settings)
+    entry = runtime.catalog.dictionary(slug)
+    if entry.kind == "sae" and entry.scale is None:
+        opened = runtime.open(slug)
+        if opened.checkpoint is not None and opened.checkpoint.candidates and opened.scale is None:
+            examine(runtime, Store(settings), slug)
 
 
 def activations(runtime: Runtime, store: Store, opened: Opened) -> np.ndarray:

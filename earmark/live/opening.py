@@ -150,7 +150,7 @@ def _look(name: str, found: Checkpoint, catalog: Catalog | None, place: str, slu
         f"layer = {int(facts.get('layer', 0))}" + ("" if "layer" in facts else "          # from 0: the file does not say"),
         f"format = {_quoted(found.format)}",
         place,
-        *([f"scale = {_quoted(found.scale)}"] if found.scale != "raw" else []),
+        *([f"scale = {_quoted(found.scale)}"] if found.scale else []),
         *([f"source = {_quoted(source)}"] if source else []),
     ]
     n_bytes = sum(f.stat().st_size for f in found.files)
