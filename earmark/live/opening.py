@@ -60,7 +60,7 @@ class HubName:
 def parse_hub_name(text: str) -> HubName:
     """Raises BadInput for anything but a name on the Hub."""
     name, _, revision = text.strip().removeprefix("https://huggingface.co/").partition("@")
-    owner, _, rest = name.strip("/").partition("/")
+    owner, _, rest = name.partition("/")
     repo, _, path = rest.partition("/")
     repo = check_repo(f"{owner}/{repo}")
     place = re.match(r"(?:blob|tree|resolve)/([^/]+)/?(.*)", path)
@@ -172,7 +172,7 @@ def _quoted(text: str) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-._")[:80] or "my-sae"
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:80] or "my-sae"
 
 
 def lines(found: Look) -> list[str]:

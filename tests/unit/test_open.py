@@ -47,7 +47,7 @@ def test_a_folder_and_a_file_need_neither_model_nor_network(house: Settings, tmp
     write_sae(tmp_path / "w.pt")
     found = look(str(tmp_path / "w.pt"), house, None)
     assert (found.format, found.n_units, found.width) == ("wave-sae", 24, 8)
-    entry = tomllib.loads(found.entry)["dictionaries"]["w.pt"]
+    entry = tomllib.loads(found.entry)["dictionaries"]["w-pt"]
     assert entry["file"] == "w.pt" and entry["kind"] == "sae" and "8 wide" in found.needs
     assert main(["open", str(tmp_path / "nothing.pt")]) == 1
     with pytest.raises(NotFound, match="no file or folder"):
