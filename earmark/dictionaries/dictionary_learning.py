@@ -60,7 +60,8 @@ def _class_of(found: Found) -> str | None:
     if found.has(*TOPK_KEYS) and ("k" in found.tensors or "k" in trainer_of(found)):
         return "AutoEncoderTopK" if named == "AutoEncoderTopK" else "BatchTopKSAE"
     if found.has("encoder.weight", "encoder.bias", "decoder.weight"):
-        return "AutoEncoder" if "bias" in found.tensors else "AutoEncoderNew" if "decoder.bias" in found.tensors else None
+        named_k = {"k", "topk", "top_k"} & {*found.others, *found.config}  # another trainer's TopK under nn.Linear's names
+        return "AutoEncoder" if "bias" in found.tensors else "AutoEncoderNew" if "decoder.bias" in found.tensors and not named_k else None
     if found.has("W_enc", "W_dec", "b_enc", "b_dec", "threshold") and (named == "JumpReluAutoEncoder" or (found.kind == "torch" and not found.config)):
         return "JumpReluAutoEncoder"
     return None

@@ -82,7 +82,7 @@ def load(found: Found) -> Checkpoint:
     assert W_enc is not None and W_dec is not None
     added = b_dec if b_dec is not None else b_pre if b_pre is not None else torch.zeros(d)
     told = found.config.get("apply_b_dec_to_input")
-    k, threshold = whole(found.number("k")) or whole(found.config.get("k")) or whole(found.others.get("k")), _threshold(found)
+    k, threshold = _k(found), _threshold(found)
     sae = SparseAutoencoder(
         W_enc,
         W_dec,
@@ -113,6 +113,11 @@ def _sizes(found: Found, name: str, b_enc: Tensor | None, b_dec: Tensor | None) 
         raise BadInput(f"{found.name} has no biases, so that nothing tells which side of {name} {list(shape)} are units. Name the width of its hook.")
     d = d if d is not None else shape[0] if shape[1] == n else shape[1]
     return d, n if n is not None else shape[0] if shape[1] == d else shape[1]
+
+
+def _k(found: Found) -> int | None:
+    told = [found.number(name) or whole(place.get(name)) for name in ("k", "topk", "top_k") for place in (found.config, found.others)]
+    return next((whole(k) for k in told if whole(k)), None)
 
 
 def _threshold(found: Found) -> Tensor | None:

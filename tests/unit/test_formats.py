@@ -341,6 +341,12 @@ def plain_pre_bias(folder: Path, w: Weights) -> tuple[Path, Reference]:
     return folder, lambda x: _decoded(relu((x - w.b_dec) @ w.W_enc + w.b_enc), w)
 
 
+def plain_topk(folder: Path, w: Weights) -> tuple[Path, Reference]:
+    """nn.Linear's names, which dictionary_learning has too, with a k that its AutoEncoderNew has not."""
+    torch.save({"model_state_dict": {**_linear(w), "decoder.bias": tensor(w.b_dec)}, "k": K}, folder / "x.pt")
+    return folder, lambda x: _decoded(top(relu(x @ w.W_enc + w.b_enc), K), w)
+
+
 @dataclass(frozen=True)
 class Case:
     write: Callable[[Path, Weights], tuple[Path, Reference]]
@@ -373,6 +379,7 @@ CASES = [
     Case(gelu_1l, "gelu-1l", "relu"),
     Case(plain_transposed, "plain", "relu"),
     Case(plain_pre_bias, "plain", "relu"),
+    Case(plain_topk, "plain", "topk"),
 ]
 by_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.write.__name__)
 
