@@ -111,6 +111,13 @@ def commands_table() -> str:
     return "\n".join(lines)
 
 
+def formats_table() -> str:
+    """Whose checkpoints are read, as `python -m earmark formats` prints it."""
+    lines = ["| publisher | `format` | files | source |", "|---|---|---|---|"]
+    rows = [(module.PUBLISHER, name) for name, module in FORMATS.items()]
+    return "\n".join([*lines, *(f"| {p.name} | `{name}` | `{p.file}` | {p.source} |" for p, name in rows)])
+
+
 def models_table() -> str:
     """What `models --json` lists."""
     lines = ["| `model_type` | | family | neurons are the | described |", "|---|---|---|---|---|"]
@@ -121,14 +128,7 @@ def models_table() -> str:
     return "\n".join(lines)
 
 
-def formats_table() -> str:
-    """Whose checkpoints are read, as `python -m earmark formats` prints it."""
-    lines = ["| publisher | `format` | files | source |", "|---|---|---|---|"]
-    rows = [(module.PUBLISHER, name) for name, module in FORMATS.items()]
-    return "\n".join([*lines, *(f"| {p.name} | `{name}` | `{p.file}` | {p.source} |" for p, name in rows)])
-
-
-PARTS = {"models": models_table, "formats": formats_table, "settings": settings_table, "commands": commands_table, "map": map_of_files}
+PARTS = {"formats": formats_table, "models": models_table, "settings": settings_table, "commands": commands_table, "map": map_of_files}
 
 
 def readme(text: str) -> str:
