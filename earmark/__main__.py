@@ -122,6 +122,14 @@ def _corpus(args: Args, settings: Settings) -> None:
     if len(args.source) > 2:
         raise BadInput(f"--from takes a source and one place; '{args.source[2]}' is one too many.")
     print(make_corpus(settings, args.slug, args.source[0], args.source[1] if len(args.source) == 2 else None, args))
+    if args.align:
+        _align(args, settings)
+
+
+def _align(args: Args, settings: Settings) -> None:
+    from .offline.corpora.align import align_corpus
+
+    print(align_corpus(settings, args.slug, _workers(args)))
 
 
 def _train(args: Args, settings: Settings) -> None:
@@ -234,6 +242,12 @@ def _parser() -> argparse.ArgumentParser:
     corpus.add_argument("--drop-non-speech", action="store_true", help="leave out what is no speech")
     corpus.add_argument("--licence", help="licence of the recordings")
     corpus.add_argument("--title", help="name of the corpus for people")
+    corpus.add_argument("--align", action="store_true", help="then find when each word and phone is said, as the command align does")
+    corpus.add_argument("--workers", type=int, help="processes that align (default: one a core)")
+
+    align = command("align", _align, "when each word and phone of a corpus's transcripts is said")
+    align.add_argument("slug", metavar="CORPUS")
+    align.add_argument("--workers", type=int, help="processes (default: one a core)")
 
     train = command("train", _train, "train the SAE of a catalog entry")
     train.add_argument("dictionary")
