@@ -133,10 +133,10 @@ class _Aligner:
         found = decoder.get_alignment()
         if found is None:
             return None
-        spoken = [(re.sub(r"\(\d+\)$", "", w.name), w.start, w.start + w.duration) for w in found.words() if w.name[0] not in "<["]
+        spoken = [(re.sub(r"\(\d+\)$", "", str(w.name)), w.start, w.start + w.duration) for w in found.words() if not str(w.name).startswith(("<", "["))]
         if [name for name, _, _ in spoken] != names:
             return None
-        phones = [(_FILLERS.get(p.name, p.name), p.start, p.start + p.duration, p.score) for p in found.phones()]
+        phones = [(_FILLERS.get(str(p.name), str(p.name)), p.start, p.start + p.duration, p.score) for p in found.phones()]
         return [(start, end) for _, start, end in spoken], phones
 
     def _hear(self, sound: bytes) -> None:

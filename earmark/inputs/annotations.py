@@ -155,14 +155,16 @@ def _textgrid(text: str) -> tuple[Spans, Spans]:
 
     if [take(True), take(True)] != ["ooTextFile", "TextGrid"]:
         raise BadInput("It is no TextGrid in text form. Save it in Praat as a text file.")
-    take(False), take(False)
+    for _ in ("xmin", "xmax"):
+        take(False)
     if place >= len(tokens) or tokens[place] != "<exists>":
         raise BadInput("The TextGrid has no tiers.")
     place += 1
     tiers: dict[str, Spans] = {}
     for _ in range(_count(take(False))):
         kind, name = take(True), take(True)
-        take(False), take(False)
+        for _ in ("xmin", "xmax"):
+            take(False)
         spans: Spans = []
         for _ in range(_count(take(False))):
             start_s = float(take(False))
@@ -213,13 +215,14 @@ def ctc_speech(logits: NDArray[np.float32], letters: Sequence[str], blank: int, 
     """
     if logits.ndim != 2 or logits.shape[1] != len(letters) or not 0 <= blank < len(letters):
         raise BadInput(f"The logits have the shape {tuple(logits.shape)} and the blank is {blank}; there are {len(letters)} letters.")
-    best = logits.argmax(axis=1)
+    best: NDArray[np.intp] = logits.argmax(axis=1)
     edges = np.flatnonzero(np.diff(best)) + 1
     starts, ends = np.r_[0, edges], np.r_[edges, len(best)]
     spans: list[Span] = []
     words: list[list[Span]] = [[]]
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        letter = letters[best[start]] if end > start and best[start] != blank else ""
+        named = int(best[start]) if end > start else blank
+        letter = "" if named == blank else letters[named]
         if letter == separator:
             words.append([])
         elif letter and not re.fullmatch(r"<.*>", letter):

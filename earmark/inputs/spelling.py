@@ -12,8 +12,29 @@ Lookup = Callable[[str], str | None]
 _ASIDE = re.compile(r"\[[^\]]*\]|\([^)]*\)|[♪♫]")
 _PARTS = re.compile(r"\d+(?:,\d{3})+(?![\d,])|\d+\.\d+|\d+|[a-z']+")
 _SIGNS = {"&": " and ", "%": " percent ", "$": " dollars ", "+": " plus ", "=": " equals "}
-_ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen").split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SCALES = ((1_000_000_000, "billion"), (1_000_000, "million"), (1_000, "thousand"), (100, "hundred"))
 _ORDINALS = {"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth", "twelve": "twelfth"}
 MAX_DIGITS = 12

@@ -113,7 +113,7 @@ def _link(path: Path, other: Path) -> None:
 
 def _key(corpus: Corpus) -> str:
     told = [VERSION, corpus.manifest["revision"], corpus.table.n_groups, corpus.transcripts]
-    told.append([how for how in corpus.speech_table.all(["how"]).column("how").to_pylist()] if corpus.speech_table else None)
+    told.append(corpus.speech_table.all(["how"]).column("how").to_pylist() if corpus.speech_table else None)
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
