@@ -140,6 +140,7 @@ class _Aligner:
         return [(start, end) for _, start, end in spoken], phones
 
     def _hear(self, sound: bytes) -> None:
+        self._decoder.start_stream()  # else the noise of the sound before is taken for this one's
         self._decoder.start_utt()
         self._decoder.process_raw(sound, full_utt=True)
         self._decoder.end_utt()

@@ -38,12 +38,12 @@ def read_beside(sound: Path) -> Speech | None:
         if not path.is_file():
             continue
         try:
-            found = parse(path.read_bytes(), suffix.lower(), sound.stem)
+            found_words, found_phones = map(_checked, parse(path.read_bytes(), suffix.lower(), sound.stem))
         except OSError as error:
             raise BadInput(f"'{path.name}' cannot be read ({error.strerror}).") from None
         except BadInput as error:
             raise BadInput(f"'{path.name}' cannot be used. {error}") from None
-        words, phones = words or _words(_checked(found[0])), phones or _phones(_checked(found[1]))
+        words, phones = words or _words(found_words), phones or _phones(found_phones)
     return Speech(words, phones, "source") if words or phones else None
 
 

@@ -11,7 +11,7 @@ Lookup = Callable[[str], str | None]
 
 _ASIDE = re.compile(r"\[[^\]]*\]|\([^)]*\)|[♪♫]")
 _PARTS = re.compile(r"\d+(?:,\d{3})+(?![\d,])|\d+\.\d+|\d+|[a-z']+")
-_SIGNS = {"&": " and ", "%": " percent ", "$": " dollars ", "+": " plus ", "=": " equals "}
+_SIGNS = {"&": " and ", "%": " percent ", "+": " plus ", "=": " equals "}
 _ONES = [
     "zero",
     "one",
@@ -70,6 +70,7 @@ def written(transcript: str) -> list[tuple[str, list[str]]]:
 
 def _spoken(token: str) -> Iterator[str]:
     plain = unicodedata.normalize("NFKD", token.replace("\u2019", "'").replace("\u2018", "'").lower())
+    plain = re.sub(r"\$(\d[\d,.]*)", r"\1 dollars ", plain)
     plain = "".join(_SIGNS.get(c, c) for c in plain if not unicodedata.combining(c))
     parts = _PARTS.findall(plain)
     for n, part in enumerate(parts):

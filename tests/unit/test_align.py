@@ -157,7 +157,7 @@ def test_a_part_of_it(found: dict[str, Speech]) -> None:
         ("Well, I'm off!", [("Well,", ["well"]), ("I'm", ["i'm"]), ("off!", ["off"])]),
         ("Mary\u2010Lou \u2019em", [("Mary\u2010Lou", ["mary", "lou"]), ("\u2019em", ["'em"])]),
         ("the 1940's - 24th, 2B", [("the", ["the"]), ("1940's -", ["nineteen", "forties"]), ("24th,", ["twenty", "fourth"]), ("2B", ["two", "b"])]),
-        ("$5 & 3.5%", [("$5", ["dollars", "five"]), ("&", ["and"]), ("3.5%", ["three", "point", "five", "percent"])]),
+        ("$5 & 3.5%", [("$5", ["five", "dollars"]), ("&", ["and"]), ("3.5%", ["three", "point", "five", "percent"])]),
         ("(sighs) caf\u00e9 [music]", [("caf\u00e9", ["cafe"])]),
         ("12,000 30th 20th", [("12,000", ["twelve", "thousand"]), ("30th", ["thirtieth"]), ("20th", ["twentieth"])]),
     ],
