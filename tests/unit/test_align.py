@@ -211,4 +211,4 @@ def test_a_minute_of_speech_is_cheap(found: dict[str, Speech]) -> None:
     long = Waveform(np.tile(sound.samples, n)[: 60 * 16_000])
     before = time.process_time()
     attempt(long, " ".join([text] * n))
-    assert time.process_time() - before < 20, "measured: 2 s"
+    assert time.process_time() - before < 20, "measured: 3 s"
