@@ -236,6 +236,15 @@ class Table:
             return pa.concat_tables([file.read(columns=columns, use_threads=False) for file in self._files])
 
 
+def flat_spans(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array, np.ndarray, np.ndarray]:
+    """All `words` or `phones` of rows of `speech` in one go: sample (row) [n], text [n], start_s and end_s [n], in order."""
+    column = rows.column(name).combine_chunks()
+    found = pc.list_flatten(column)
+    sample = rows.column("sample").to_numpy()[pc.list_parent_indices(column).to_numpy()]
+    start_s, end_s = (pc.struct_field(found, which).to_numpy() for which in ("start_s", "end_s"))
+    return sample, pc.struct_field(found, "text"), start_s, end_s
+
+
 def line_values(stored: bytes, low: float, high: float) -> np.ndarray:
     """float32 [n_positions] of a row of `timeline`."""
     return low + np.frombuffer(stored, np.uint8).astype(np.float32) * ((high - low) / TIMELINE_LEVELS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,14 +60,14 @@ def test_times_ascend_within_the_sound(found: dict[str, Speech], name: str) -> N
     speech, sound = found[name], spoken(name)
     assert speech.phones[0].start_s == 0.0
     assert speech.phones[-1].end_s == pytest.approx(sound.duration_s)
-    assert all(a.end_s == b.start_s for a, b in zip(speech.phones, speech.phones[1:], strict=False)), "phones leave no gap"
+    assert all(a.end_s == b.start_s for a, b in pairwise(speech.phones)), "phones leave no gap"
     for spans in (speech.words, speech.phones):
         assert all(s.start_s < s.end_s for s in spans)
-        assert all(a.end_s <= b.start_s for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a.end_s <= b.start_s for a, b in pairwise(spans))
     assert {p.text for p in speech.phones} <= ARPABET | {"SIL"}
 
 
-ARPABET = set("AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split())
+ARPABET = set(re.findall(r"\w+", "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"))
 
 
 def test_words_keep_their_punctuation(found: dict[str, Speech]) -> None:

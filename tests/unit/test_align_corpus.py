@@ -16,7 +16,7 @@ from earmark.offline.corpora.align import align_corpus, put_table
 from earmark.offline.corpora.command import make_corpus
 from earmark.settings import Settings
 from earmark.shelf.store import Corpus
-from earmark.shelf.tables import files_of
+from earmark.shelf.tables import files_of, flat_spans
 from earmark.speech import Span, Speech
 
 from .test_align import SPOKEN, TRUTH
@@ -259,6 +259,9 @@ def test_a_corpus_is_aligned_beside_its_samples(settings: Settings) -> None:
     assert corpus.words("b-wrong") == corpus.phones("d-none") == ()
     assert corpus.speech("e-label") == given, "the source's own times stay"
     assert corpus.speech_table is not None
+    sample, text, start_s, end_s = flat_spans(corpus.speech_table.all(), "phones")
+    one_by_one = [(row, p.text, p.start_s, p.end_s) for row, name in enumerate(corpus.ids) for p in corpus.phones(name)]
+    assert list(zip(sample.tolist(), text.to_pylist(), start_s.tolist(), end_s.tolist(), strict=True)) == one_by_one
     whys = corpus.speech_table.all(["why"]).column("why").to_pylist()
     assert whys[:4] == ["", "does not fit", "unknown words: almaxaquottl", "no transcript"]
 
