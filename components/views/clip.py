@@ -71,6 +71,8 @@ class Pick:
     href: str
     current: bool
     problem: str | None
+    bare: bool
+    """it has no tables, and perhaps nobody has opened it yet"""
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,10 @@ def clip_view(store: Store, token: str, clip: Clip, slug: str) -> ClipView:
 def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
     """The units of a settled link's dictionary that fire on a clip, in its order."""
     entry = store.catalog.dictionary(link.dictionary)
-    picks = tuple(_pick(link, e, clip) for e in store.catalog.siblings(link.dictionary))
-    if link.dictionary not in clip.codes:
-        return HitsView(link, entry, picks, problem=clip.problems.get(link.dictionary), elsewhere=link.dictionary not in clip.problems)
+    picks = tuple(_pick(store, link, e, clip) for e in store.catalog.siblings(link.dictionary))
     bare = store.is_bare(link.dictionary)
+    if link.dictionary not in clip.codes:
+        return HitsView(link, entry, picks, problem=clip.problems.get(link.dictionary), elsewhere=link.dictionary not in clip.problems, bare=bare)
     if bare and link.heard.order in prose.NEED_TABLES:
         link = replace(link, heard=replace(link.heard, order="peak"))
     order, at_s = link.heard.order, link.heard.at_s or 0.0
@@ -158,9 +160,9 @@ def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
     return HitsView(link, entry, picks, rows, bare=bare)
 
 
-def _pick(link: Link, entry: DictionaryEntry, clip: Clip) -> Pick:
+def _pick(store: Store, link: Link, entry: DictionaryEntry, clip: Clip) -> Pick:
     href = replace(link, dictionary=entry.slug).href()
-    return Pick(entry, entry.title or prose.KIND_TITLES[entry.kind], href, entry.slug == link.dictionary, clip.problems.get(entry.slug))
+    return Pick(entry, entry.title or prose.KIND_TITLES[entry.kind], href, entry.slug == link.dictionary, clip.problems.get(entry.slug), store.is_bare(entry.slug))
 
 
 def _known(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any]]:
