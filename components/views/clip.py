@@ -162,7 +162,8 @@ def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
 
 def _pick(store: Store, link: Link, entry: DictionaryEntry, clip: Clip) -> Pick:
     href = replace(link, dictionary=entry.slug).href()
-    return Pick(entry, entry.title or prose.KIND_TITLES[entry.kind], href, entry.slug == link.dictionary, clip.problems.get(entry.slug), store.is_bare(entry.slug))
+    title, problem = entry.title or prose.KIND_TITLES[entry.kind], clip.problems.get(entry.slug)
+    return Pick(entry, title, href, entry.slug == link.dictionary, problem, store.is_bare(entry.slug))
 
 
 def _known(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any]]:

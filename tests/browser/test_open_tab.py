@@ -57,7 +57,7 @@ def test_fetched_opened_and_heard(visitor: Visitor, far: Far, tmp_path: Path) ->
     near = [int(text.split()[0]) for text in page.locator("#em-feature .em-bare .em-hints a").all_inner_texts()]
     W = wave_sae()["encoder.weight"].numpy()
     assert len(near) == 10 and near[0] == int(np.argmax(W @ W[23] - 9 * (np.arange(len(W)) == 23)))
-    visitor.does(lambda: page.click("text=Bring a sound and see which units fire"))
+    visitor.does(lambda: page.click("#em-feature a:has-text('Bring a sound')"))
     (tmp_path / "mine.wav").write_bytes(sound(5, 1.0))
     page.set_input_files("#em-audio-form [data-file]", tmp_path / "mine.wav")
     page.wait_for_selector("#em-audio-hits article", timeout=OPENED_MS)
