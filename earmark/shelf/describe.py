@@ -9,6 +9,10 @@ from .tables import FORMAT
 
 _OF = {
     "samples": "Of a corpus: one row a sample.",
+    "speech": (
+        "Of a corpus: what was said in each sample, and when. A table of its own, because it is made after the samples and again without "
+        "touching them; a corpus need not have it."
+    ),
     "units": "Of a dictionary: one row a unit.",
     "examples": (
         "Of a dictionary: a unit's strongest samples, true quantiles of its peaks and, for signed units, its weakest; one example a sample. "

@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import BadInput, BadTable, EarmarkError
 from ..units import KINDS, Pair, Shared, UnitCard, UnitId
 from .schema import TIMELINE_LEVELS
-from .store import Dictionary, Store, line_values
+from .store import Dictionary, Store
+from .tables import line_values
 
 
 def unit_id(text: str) -> UnitId:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from ..errors import BadInput, BadTable, EarmarkError, NotFound
 from ..settings import Settings
+from ..speech import Span, Speech
 from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
 from .catalog import Catalog, DictionaryEntry, read_catalog
 from .hub.remote import Folder, Places
-from .schema import QUANTILES, SAMPLES, SPECS, TIMELINE_LEVELS
-from .tables import Table, read_manifest
+from .schema import QUANTILES, SAMPLES, SPECS, SPEECH
+from .tables import Table, line_values, read_manifest, strongest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,39 @@ class Corpus:
         if found is None:
             raise NotFound(f"The sample '{sample[:80]}' has no spectrogram.")
         return np.asarray(Image.open(io.BytesIO(found)).convert("L"))
+
+    @cached_property
+    def speech_table(self) -> Table | None:
+        """The table `speech`, one row a sample in their order, for those who want all of it; None where the corpus has none."""
+        if not any(name.startswith(f"{SPEECH.name}-") for name in self.manifest["files"]):
+            return None
+        table = Table(self.place.path, SPEECH, self.manifest, self.place.file)
+        if table.n_rows != len(self.ids):
+            raise BadTable(f"'{self.manifest['slug']}' has {len(self.ids)} samples, its table 'speech' {table.n_rows}. Run `python -m earmark align` again.")
+        return table
+
+    def speech(self, sample: str) -> Speech | None:
+        """What was said in a sample, and when; None where that is not known."""
+        row = self.row(sample)
+        return None if self.speech_table is None else speech_of(self.speech_table.row(row))
+
+    def words(self, sample: str) -> tuple[Span, ...]:
+        """The words of a sample with their times; none where they are not known."""
+        found = self.speech(sample)
+        return found.words if found else ()
+
+    def phones(self, sample: str) -> tuple[Span, ...]:
+        """The phones of a sample with their times; none where they are not known."""
+        found = self.speech(sample)
+        return found.phones if found else ()
+
+
+def speech_of(row: dict[str, Any]) -> Speech | None:
+    """A row of the table `speech` as a value; None where nothing is known."""
+    if not row["how"]:
+        return None
+    words, phones = (tuple(Span(s["text"], s["start_s"], s["end_s"]) for s in row[name] or ()) for name in ("words", "phones"))
+    return Speech(words, phones, row["how"], row["score"])
 
 
 class Dictionary:
@@ -233,11 +267,6 @@ class Store:
         return _units_frame(self.dictionary(slug), self.corpus(self.dictionary(slug).corpus))
 
 
-def line_values(stored: bytes, low: float, high: float) -> np.ndarray:
-    """float32 [n_positions] of a row of `timeline`."""
-    return low + np.frombuffer(stored, np.uint8).astype(np.float32) * ((high - low) / TIMELINE_LEVELS)
-
-
 @lru_cache(maxsize=8)
 def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
     columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "label", "label_score", "match_unit", "match_correlation"]
@@ -250,31 +279,6 @@ def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
     frame["strongest"] = [tuple(sample for _, sample in sorted(pairs)) for pairs in found]
     frame["heard"] = [" · ".join(filter(None, (corpus.transcripts[s] for s in rows))) for rows in frame["strongest"]]
     return frame
-
-
-def strongest(peaks: pa.Table, low: float | None, high: float | None, absolute: bool, n: int) -> list[tuple[int, float, int]]:
-    """(sample row, peak, position) of the n strongest samples of one unit's rows of `peaks` within [low, high].
-
-    Rows come sorted by tail (largest values first), then by peak from high to low. The bounds are rounded as the stored peaks are,
-    so that a bound copied from a listed peak keeps that sample.
-    """
-    if not absolute:
-        peaks = peaks.filter(pc.equal(peaks.column("tail"), 1))
-    sample, peak, at = (peaks.column(c).to_numpy() for c in ("sample", "peak", "at"))
-    size = peak.astype(np.float32)
-    if absolute:
-        size = np.abs(size)
-        order = np.lexsort((sample, -size))
-        order = order[np.sort(np.unique(sample[order], return_index=True)[1])]  # of a sample's two values the stronger one
-        sample, peak, at, size = sample[order], peak[order], at[order], size[order]
-    keep = np.ones(len(size), bool)
-    with np.errstate(over="ignore"):
-        if low is not None:
-            keep &= size >= np.float16(low)
-        if high is not None:
-            keep &= size <= np.float16(high)
-    chosen = np.flatnonzero(keep)[:n]
-    return [(int(sample[i]), float(peak[i]), int(at[i])) for i in chosen]
 
 
 def _stats(row: dict[str, Any]) -> UnitStats:
