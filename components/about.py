@@ -20,17 +20,20 @@ TITLE = "About"
 
 
 def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
+    page = gr.HTML(render("loading.html", what="this page"), elem_id="em-about", js_on_load=None, apply_default_css=False)
+    plot = gr.Plot(elem_id="em-density", show_label=False, container=False)
     if context.store.settings.owner:
         _open_form(context)
-    page = gr.HTML(render("loading.html", what="this page"), elem_id="em-about", js_on_load=None, apply_default_css=False)
-    return page, gr.Plot(elem_id="em-density", show_label=False, container=False)
+    return page, plot
 
 
 def _open_form(context: Context) -> None:
     """For the page's owner: what a checkpoint on the Hub is, and its catalog entry. Names on the Hub only, never paths of this machine."""
-    with gr.Group(elem_id="em-open"):
-        name = gr.Textbox(label="A checkpoint on the Hub", placeholder="owner/name[/path][@revision]", max_length=300, max_lines=1)
-        button = gr.Button("Look at it")
+    with gr.Column(elem_id="em-open"):
+        gr.HTML(render("open-form.html"), js_on_load=None, apply_default_css=False)
+        with gr.Row():
+            name = gr.Textbox(show_label=False, placeholder="owner/name[/path][@revision]", max_length=300, max_lines=1, container=False, scale=4)
+            button = gr.Button("Look at it", scale=0, min_width=110)
         answer = gr.HTML("", elem_id="em-open-answer", js_on_load=None, apply_default_css=False)
 
     def look(text: str) -> str:

@@ -31,10 +31,9 @@ def density_figure(store: Store) -> go.Figure:
     shares: dict[str, np.ndarray] = {}
     for slug, entry in store.catalog.dictionaries.items():
         try:
-            frame = store.units_frame(slug)
+            density = store.dictionary(slug, fetch=False).table("units").all(["density"]).column("density").to_numpy()
         except EarmarkError:
             continue
-        density = frame["density"].to_numpy()
         shares[f"{entry.title or slug}, layer {entry.layer}"] = density[density > 0]
     return _curves(shares)
 

@@ -40,6 +40,8 @@ HEARD_NOTES = {
     "rarity": "Sorted by density: units that the corpus hardly ever makes fire come first.",
     "moment": "Sorted by the value in the frame of 20 ms at the moment that you clicked on the spectrogram.",
 }
+NEED_TABLES = {"relative", "rarity"}
+"""orders by what the tables say of a unit"""
 SORTS = {"words": "Shared words", "peak": "Peak", "density": "Density", "unit": "Number", "match": "Match"}
 # units whose strongest clips say one of these don't lead the list that a visitor sees first; every other order has them in place
 NOT_IN_FRONT = {

@@ -30,6 +30,10 @@ class BadTable(EarmarkError):
     """A table that does not fit its manifest, or that another version wrote."""
 
 
+class NotFetched(BadTable):
+    """A table that lies on the Hub and has not been needed yet."""
+
+
 class MissingWeights(EarmarkError):
     """Weights that none of their sources could give."""
 

@@ -5,9 +5,11 @@
 
   const box = () => [...document.querySelectorAll(".em-bare")].find((el) => el.offsetParent);
 
-  function say(text) {
+  function say(text, bad) {
     const line = box()?.querySelector("[data-open-say]");
-    if (line) line.textContent = text;
+    if (!line) return;
+    line.textContent = text;
+    line.classList.toggle("bad", bad);
   }
 
   async function follow(address) {
@@ -17,7 +19,7 @@
     try { answer = await (await fetch(address)).json(); } catch { answer = { state: "loading", text: "The page does not answer; trying again." }; }
     if (box()?.dataset.model !== address) return;
     if (answer.state === "ready") { em.go(em.query.toString(), "replace"); return; }
-    say(answer.text || answer.error || "");
+    say(answer.text || answer.error || "", answer.state !== "loading");
     const button = box().querySelector("[data-open]");
     if (button) button.disabled = answer.state === "loading";
     if (answer.state === "loading") polling = setTimeout(() => follow(address), 800);

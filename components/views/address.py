@@ -54,7 +54,7 @@ def _settle_unit(store: Store, slug: str, asked: int | None, revision: str, said
 def _settle_other(store: Store, link: Link, revision: str, said: list[str]) -> tuple[UnitId | None, str]:
     """The second unit of a pair: the one asked for, else the partner that the tables propose."""
     asked = link.other
-    if asked is not None and not store.has_tables(asked.dictionary):
+    if asked is not None and (asked.dictionary not in store.catalog.dictionaries or store.is_bare(asked.dictionary)):
         said.append(f"There is no dictionary '{asked.dictionary}' with tables to compare with; this is the partner that the tables propose.")
         asked, revision = None, ""
     if asked is None:

@@ -71,6 +71,8 @@ class Pick:
     href: str
     current: bool
     problem: str | None
+    bare: bool
+    """it has no tables, and perhaps nobody has opened it yet"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class HitRow:
     label: str | None
     heard: tuple[str, ...]
     silent: bool
-    """0 over the whole corpus, or no tables: there is no montage"""
+    """0 over the whole corpus: there is no montage"""
     trace: TraceView
     peak: float
     at_s: float
@@ -108,6 +110,8 @@ class HitsView:
     problem: str | None = None
     elsewhere: bool = False
     """the clip was run through another layer than this dictionary's"""
+    bare: bool = False
+    """the dictionary has no tables that say more of its units"""
 
 
 def form_view(store: Store, link: Link, kept_s: float) -> FormView:
@@ -142,20 +146,24 @@ def clip_view(store: Store, token: str, clip: Clip, slug: str) -> ClipView:
 def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
     """The units of a settled link's dictionary that fire on a clip, in its order."""
     entry = store.catalog.dictionary(link.dictionary)
-    picks = tuple(_pick(link, e, clip) for e in store.catalog.siblings(link.dictionary))
+    picks = tuple(_pick(store, link, e, clip) for e in store.catalog.siblings(link.dictionary))
+    bare = store.is_bare(link.dictionary)
     if link.dictionary not in clip.codes:
-        return HitsView(link, entry, picks, problem=clip.problems.get(link.dictionary), elsewhere=link.dictionary not in clip.problems)
+        return HitsView(link, entry, picks, problem=clip.problems.get(link.dictionary), elsewhere=link.dictionary not in clip.problems, bare=bare)
+    if bare and link.heard.order in prose.NEED_TABLES:
+        link = replace(link, heard=replace(link.heard, order="peak"))
     order, at_s = link.heard.order, link.heard.at_s or 0.0
     hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=N_HITS, order=order, at_s=at_s)
     known = _known(store, link.dictionary, [h.unit for h in hits])
     frame = clip.grid.frame_at(at_s)
     rows = tuple(_row(entry, clip, hit, traces[hit.unit], known.get(hit.unit), order, frame) for hit in hits)
-    return HitsView(link, entry, picks, rows)
+    return HitsView(link, entry, picks, rows, bare=bare)
 
 
-def _pick(link: Link, entry: DictionaryEntry, clip: Clip) -> Pick:
+def _pick(store: Store, link: Link, entry: DictionaryEntry, clip: Clip) -> Pick:
     href = replace(link, dictionary=entry.slug).href()
-    return Pick(entry, entry.title or prose.KIND_TITLES[entry.kind], href, entry.slug == link.dictionary, clip.problems.get(entry.slug))
+    title, problem = entry.title or prose.KIND_TITLES[entry.kind], clip.problems.get(entry.slug)
+    return Pick(entry, title, href, entry.slug == link.dictionary, problem, store.is_bare(entry.slug))
 
 
 def _known(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from earmark.errors import EarmarkError
+from earmark.errors import EarmarkError, NotFetched
 from earmark.links import Link
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.store import Corpus, Store
@@ -40,6 +40,8 @@ class Choice:
     """on held-out clips: l0, fvu; dead over the whole corpus"""
     bare: bool = False
     """it has no tables, which is no fault"""
+    far: bool = False
+    """its tables are on the Hub and have not been fetched yet"""
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,17 @@ def choices(store: Store, link: Link) -> tuple[Choice, ...]:
     """Every dictionary, those that cannot be opened with the reason."""
     found = []
     for slug, entry in store.catalog.dictionaries.items():
-        n_units, problem, quality = None, None, None
+        n_units, problem, quality, far = None, None, None, False
         try:
             dictionary = store.dictionary(slug, fetch=False)
             n_units, quality = dictionary.n_units, dictionary.manifest.get("quality")
+        except NotFetched:
+            far = True
         except EarmarkError as error:
             problem = str(error)
         target = replace(link, dictionary=slug, unit=None, browse=replace(link.browse, page=1), revision=None, tab="browse")
         title = entry.title or prose.KIND_TITLES[entry.kind]
-        found.append(Choice(entry, title, target.href(), slug == link.dictionary, n_units, problem, quality, store.is_bare(slug)))
+        found.append(Choice(entry, title, target.href(), slug == link.dictionary, n_units, problem, quality, store.is_bare(slug), far))
     return tuple(found)
 
 

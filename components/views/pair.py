@@ -98,7 +98,7 @@ def pair_page(store: Store, desk: Desk, link: Link, token: str) -> PairPage:
     """Everything that the comparison of a settled link shows; `token` is the visitor's own clip's, or empty."""
     units = [UnitId(link.dictionary, link.unit or 0), *((link.other,) if link.other else ())]
     sides = tuple(feature_page(store, Link("feature", u.dictionary, u.index)) for u in units)
-    choices = tuple((e.slug, _title(store, e.slug)) for e in store.catalog.dictionaries.values() if store.has_tables(e.slug))
+    choices = tuple((e.slug, _title(store, e.slug)) for e in store.catalog.dictionaries.values() if e.slug == link.dictionary or store.has_tables(e.slug))
     title = " and ".join([sides[0].title, *(s.title.lower() for s in sides[1:])])
     problems = [s.problem for s in sides if s.problem]
     if problems or link.other is None:

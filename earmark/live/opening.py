@@ -74,8 +74,11 @@ def look(name: str, settings: Settings, catalog: Catalog | None, *, format: str 
     path = Path(name).expanduser()
     if path.exists():
         found = open_checkpoint(path, format=format, width=width, scale=scale)
-        inside = path.name if path.is_file() else path.resolve().name
-        return _look(name, found, catalog, f"{'file' if path.is_file() else 'folder'} = {_quoted(inside)}", _slug(inside), (path.name,))
+        own, data = path.resolve(), settings.data.resolve()
+        beside = own != data and own.is_relative_to(data)
+        inside = own.relative_to(data).as_posix() if beside else own.name
+        place = f"{'file' if own.is_file() else 'folder'} = {_quoted(inside)}" + ("" if beside else "          # copy it beside catalog.toml")
+        return _look(name, found, catalog, place, _slug(own.name), (own.name,))
     if name.startswith(("/", ".", "~")) or name.count("/") == 0:
         raise NotFound(f"There is no file or folder '{name[:200]}', and it is no name on the Hub (owner/name, with a path behind it).")
     return look_on_hub(name, settings, catalog, format=format, width=width, scale=scale)

@@ -118,7 +118,8 @@ class Dictionary:
 
     @property
     def signed(self) -> bool:
-        return self.entry.kind in SIGNED_KINDS
+        """Whether values can be negative: told by the manifest; by the kind in one that was written before manifests told it."""
+        return self.manifest.get("signed", self.entry.kind in SIGNED_KINDS)
 
     @property
     def n_units(self) -> int:

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,13 +34,19 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
 @pytest.fixture(scope="session")
 def base(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running page."""
+    with running(tmp_path_factory.mktemp("log") / "app.log", EARMARK_DATA=str(shelf.folder), EARMARK_OFFLINE="1") as address:
+        yield address
+
+
+@contextmanager
+def running(log: Path, **env: str) -> Iterator[str]:
+    """app.py as a process with these variables; its address. What it prints goes to `log`, and may hold no traceback."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    env = os.environ | {"EARMARK_DATA": str(shelf.folder), "GRADIO_SERVER_PORT": str(port), "EARMARK_OFFLINE": "1"}
-    log = tmp_path_factory.mktemp("log") / "app.log"
     with log.open("w") as out:
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
+        own = os.environ | env | {"GRADIO_SERVER_PORT": str(port)}
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=own, stdout=out, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + START_S

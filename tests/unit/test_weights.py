@@ -126,9 +126,7 @@ def test_package_whose_file_was_deleted(settings: Settings, tmp_path: Path, monk
 
 def test_packages_first_then_the_hub_which_is_not_asked_offline(settings: Settings) -> None:
     entry = ModelEntry("far", "whisper", "audio", hub=HubFiles("earmark-tests/no-such-model", ("config.json",)))
-    with pytest.raises(
-        MissingWeights, match=r"earmark-tests/no-such-model is not on this machine yet, and EARMARK_OFFLINE.*`make setup`, or let this machine reach the Hub"
-    ):
+    with pytest.raises(MissingWeights, match=r"earmark-tests/no-such-model is not on this machine yet, and EARMARK_OFFLINE"):
         find_model(entry, settings)
 
 

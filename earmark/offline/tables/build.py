@@ -23,7 +23,7 @@ from ...shelf.catalog import licence_text, read_catalog
 from ...shelf.hub import HERE, find_checkpoint
 from ...shelf.store import Corpus
 from ...shelf.tables import FORMAT, files_of, new_folder, read_manifest, write_json
-from ...units import SIGNED_KINDS, Kind
+from ...units import Kind
 from .. import workers
 from .accumulate import Accumulator, Correlator, spill_file
 from .rows import Built, write_tables
@@ -50,9 +50,7 @@ class Shard:
 
     def __init__(self, plan: Plan, opened: Sequence[Opened], worker: int):
         self._plan, self._path = plan, plan.folder / f"shard-{worker}.npz"
-        self.accumulators = {
-            o.entry.slug: Accumulator(o.dictionary.n_units, o.entry.kind in SIGNED_KINDS, plan.folder / f"{o.entry.slug}-{worker}") for o in opened
-        }
+        self.accumulators = {o.entry.slug: Accumulator(o.dictionary.n_units, o.dictionary.signed, plan.folder / f"{o.entry.slug}-{worker}") for o in opened}
         features = [o for o in opened if o.entry.kind == "sae"]
         others = [o for o in opened if o.entry.kind != "sae"]
         self.correlators = {(f.entry.slug, o.entry.slug): Correlator(f.dictionary.n_units, o.dictionary.n_units) for f in features for o in others}
@@ -240,6 +238,7 @@ def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: t
             "model": entry.model,
             "hook": {"module": built.opened.hook.module, "side": built.opened.hook.side, "width": built.opened.hook.width},
             "n_units": a.n_units,
+            "signed": a.signed,
             "revision": built.opened.revision,
             "earmark": __version__,
             "quality": before.get("quality"),

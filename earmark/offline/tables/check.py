@@ -13,7 +13,7 @@ from ...inputs.audio import decode
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
-from ...units import SIGNED_KINDS, UnitCard, UnitId
+from ...units import UnitCard, UnitId
 from ..workers import CORPUS_LIMITS
 
 N_SAMPLES, N_EXAMPLES = 12, 24
@@ -55,7 +55,7 @@ def check(settings: Settings, slug: str, seed: int, n_samples: int = N_SAMPLES, 
     for row in random.choice(n_known, size=min(n_samples, n_known), replace=False):
         stored = peaks[peaks["sample"] == row]
         n_peaks += len(stored)
-        wrong += _compare_peaks(f"sample {corpus.ids[row]}", values_of(int(row)), stored, complete=opened.entry.kind not in SIGNED_KINDS)
+        wrong += _compare_peaks(f"sample {corpus.ids[row]}", values_of(int(row)), stored, complete=not opened.dictionary.signed)
     examples = d.table("examples").all()
     for place in random.permutation(examples.num_rows)[:n_examples]:
         row = examples.slice(int(place), 1).to_pylist()[0]
@@ -64,7 +64,7 @@ def check(settings: Settings, slug: str, seed: int, n_samples: int = N_SAMPLES, 
     directions = opened.dictionary.directions()
     for unit in map(int, chosen):
         row = d.table("units").rows_of(unit).to_pylist()[0]
-        wrong += _compare_unit(row, peaks[peaks["unit"] == unit], store.card(UnitId(slug, unit)), complete=opened.entry.kind not in SIGNED_KINDS)
+        wrong += _compare_unit(row, peaks[peaks["unit"] == unit], store.card(UnitId(slug, unit)), complete=not opened.dictionary.signed)
         if directions is not None:
             wrong += _compare_neighbours(row, directions.double().numpy())
     return Report(n_peaks, min(n_examples, examples.num_rows), len(chosen), tuple(wrong))

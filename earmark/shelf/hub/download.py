@@ -136,8 +136,8 @@ def _fetch(source: HubFiles, settings: Settings, kind: RepoKind, terms: Terms, c
     clock.total = sum(f.size for f in wanted)
     if terms.max_mb is not None and clock.total > terms.max_mb * MB:
         raise MissingWeights(
-            f"{source.repo} would be a download of {clock.total / MB:,.0f} MB; this page fetches at most {terms.max_mb:,} MB "
-            "at a visitor's wish (EARMARK_HUB_MAX_MB)"
+            f"{source.repo} would be a download of {clock.total / MB:,.{0 if clock.total >= 10 * MB else 2}f} MB; this page fetches "
+            f"{f'at most {terms.max_mb:,} MB' if terms.max_mb else 'nothing'} at a visitor's wish (EARMARK_HUB_MAX_MB)"
         )
     paths = []
     for file in files:

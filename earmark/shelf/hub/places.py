@@ -37,9 +37,8 @@ def find_model(entry: ModelEntry, settings: Settings, terms: Terms = ALL) -> dic
             return found | ({"tokenizer": fetch(entry.tokenizer, settings, terms=terms)} if entry.tokenizer else {})
         except MissingWeights as error:
             tried.append(str(error).rstrip("."))
-    raise MissingWeights(
-        f"The weights of {entry.slug} were not found: {'; '.join(tried) or 'no source is listed'}. Run `make setup`, or let this machine reach the Hub."
-    )
+    help_ = " Run `make setup`, or let this machine reach the Hub." if entry.packages or not tried else ""
+    raise MissingWeights(f"The weights of {entry.slug} were not found: {'; '.join(tried) or 'no source is listed'}.{help_}")
 
 
 def checkpoint_files(entry: DictionaryEntry) -> HubFiles | None:

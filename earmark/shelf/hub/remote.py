@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...errors import BadTable, MissingWeights
+from ...errors import BadTable, EarmarkError, MissingWeights, NotFetched
 from ...settings import Settings
 from ..catalog import HubFiles, HubTables
 from .download import Terms, at_hand, fetch
@@ -67,6 +68,7 @@ class Places:
         self._settings = settings
         self._made: dict[tuple[str, int], Any] = {}
         self._making: dict[str, threading.Lock] = {}
+        self._failed: dict[str, tuple[float, EarmarkError]] = {}
         self._lock = threading.Lock()
 
     def opened(self, slug: str, far: HubTables | None, make: Callable[[Folder], Any], fetch: bool = True, needs_tables: bool = False) -> Any:
@@ -76,7 +78,7 @@ class Places:
         if here or far is None:
             return self._once((slug, here), lambda: make(Folder(folder)))
         if not fetch and (slug, 0) not in self._made and not HubFolder.is_here(far, self._settings):
-            raise BadTable(f"The tables of {slug} are on the Hub ({far.repo}) and have not been fetched yet.")
+            raise NotFetched(f"The tables of {slug} are on the Hub ({far.repo}) and have not been fetched yet.")
         return self._once((slug, 0), lambda: make(HubFolder(slug, far, self._settings)))
 
     @staticmethod
@@ -90,13 +92,21 @@ class Places:
             return 0
 
     def _once(self, key: tuple[str, int], make: Callable[[], Any]) -> Any:
+        came_at = time.monotonic()
         with self._lock:
             if key in self._made:
                 return self._made[key]
             own = self._making.setdefault(key[0], threading.Lock())
         with own:
+            failed_at, error = self._failed.get(key[0], (0.0, None))
+            if error is not None and failed_at > came_at:  # who waited for an attempt that failed does not make it once more
+                raise error
             if key not in self._made:
-                made = make()
+                try:
+                    made = make()
+                except EarmarkError as error:
+                    self._failed[key[0]] = (time.monotonic(), error)
+                    raise
                 with self._lock:
                     self._made = {k: v for k, v in self._made.items() if k[0] != key[0]} | {key: made}
             return self._made[key]
