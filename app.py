@@ -8,9 +8,10 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from components import TABS
-from components.bridge import Context, build_page, wire
+from components.bridge import Context, FirstView, Page, build_page, wire
 from components.card import page_head, page_style
 from components.programs import audio_endpoint, endpoints
 from components.theme import THEME
@@ -26,29 +27,36 @@ MAX_WAITING = 20
 """places in the line for the model"""
 
 
+def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
+    """The whole page over one shelf, and its components."""
+    context = Context(store, TABS, desk)
+    with gr.Blocks(title="Earmark", fill_width=True, analytics_enabled=False, delete_cache=FORGET_S) as demo:
+        page = build_page(context)
+        wire(context, page)
+        endpoints(context.store)
+        audio_endpoint(context.desk)
+    return demo.queue(max_size=MAX_WAITING), page
+
+
 def create_app(settings: Settings, store: Store | None = None, desk: Desk | None = None) -> gr.Blocks:
     """The whole page over one shelf. `launch_options` says how it wants to be launched."""
     store = store or Store(settings)
-    context = Context(store, TABS, desk or Desk(store))
-    with gr.Blocks(title="Earmark", fill_width=True, analytics_enabled=False, delete_cache=FORGET_S) as demo:
-        page = build_page(context)
-        wire(demo, context, page)
-        endpoints(context.store)
-        audio_endpoint(context.desk)
-    return demo.queue(max_size=MAX_WAITING)
+    return create_page(store, desk or Desk(store))[0]
 
 
-def launch_options(store: Store, desk: Desk | None = None) -> dict[str, Any]:
+def launch_options(store: Store, desk: Desk | None = None, page: Page | None = None) -> dict[str, Any]:
     """What `demo.launch` is given: routes beside the page, looks, and nothing that asks another host.
 
-    Without the desk that `create_app` was given, visitors' own clips have neither sound nor picture.
+    Without the desk that the page was given, visitors' own clips have neither sound nor picture. Without the page, the first view
+    is there only once Gradio's scripts have run.
     """
+    first = [Middleware(FirstView, Context(store, TABS, desk or Desk(store)), page)] if page else []
     return {
-        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)]},
+        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)], "middleware": first},
         "max_file_size": f"{store.settings.max_upload_mb}mb",
         "theme": THEME,
         "css": page_style(),
-        "head": page_head(),
+        "head": None if page else page_head(),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "ssr_mode": False,
@@ -58,11 +66,10 @@ def launch_options(store: Store, desk: Desk | None = None) -> dict[str, Any]:
 
 
 def main() -> None:
-    settings = Settings.from_env()
-    store = Store(settings)
+    store = Store(Settings.from_env())
     desk = Desk(store)
-    demo = create_app(settings, store, desk)
-    _, url, _ = demo.launch(prevent_thread_lock=True, **launch_options(store, desk))
+    demo, page = create_page(store, desk)
+    _, url, _ = demo.launch(prevent_thread_lock=True, **launch_options(store, desk, page))
     print(f"Earmark is up: {url}", flush=True)
     demo.block_thread()
 

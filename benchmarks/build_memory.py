@@ -42,7 +42,7 @@ def build(path: Path, n_clips: int) -> None:
     Those of the signed dictionaries have a fixed number of rows.
     """
     from earmark.offline.tables.accumulate import spill_file
-    from earmark.offline.tables.build import Plan, Shard
+    from earmark.offline.tables.build import Plan, Shard, timeline_stem
     from earmark.offline.tables.rows import Built, write_tables
     from earmark.units import Kind
 
@@ -57,6 +57,7 @@ def build(path: Path, n_clips: int) -> None:
             codes = {o.entry.slug: o.dictionary.codes(taken[str(o.hook)]) for o in material.opened}
             for slug, accumulator in shard.accumulators.items():
                 accumulator.add(row, clip, codes[slug])
+                shard.beginnings[slug].add(row, codes[slug])
             for (feature, other), correlator in shard.correlators.items():
                 correlator.add(codes[feature], codes[other])
         shard.save()
@@ -69,7 +70,7 @@ def build(path: Path, n_clips: int) -> None:
             }
             target = folder / "tables" / o.entry.slug
             target.mkdir(parents=True)
-            write_tables(Built(o, accumulator, spills, correlations, kinds, material.corpus), target)
+            write_tables(Built(o, accumulator, spills, correlations, kinds, material.corpus, timeline_stem(plan, o.entry.slug)), target)
 
 
 if __name__ == "__main__":

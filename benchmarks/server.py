@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app import create_app, launch_options
+from app import create_page, launch_options
+from earmark.live.desk import Desk
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 
@@ -59,13 +60,15 @@ def main() -> None:
         return JSONResponse({"analyses": busy.n_analyses})
 
     store = Store(Settings.from_env())
-    options = launch_options(store)
+    desk = Desk(store)
+    demo, page = create_page(store, desk)
+    options = launch_options(store, desk, page)
     options["app_kwargs"]["routes"] = [
         Route("/bench/constant", constant),
         Route("/bench/busy/{state}", switch),
         *options["app_kwargs"]["routes"],
     ]
-    create_app(store.settings, store).launch(**options)
+    demo.launch(**options)
 
 
 if __name__ == "__main__":

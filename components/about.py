@@ -6,7 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from earmark.errors import BadInput, EarmarkError
 from earmark.links import Link
+from earmark.shelf.hub import Terms
 
 from .bridge import Context
 from .card import render
@@ -18,8 +20,38 @@ TITLE = "About"
 
 
 def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
+    if context.store.settings.owner:
+        _open_form(context)
     page = gr.HTML(render("loading.html", what="this page"), elem_id="em-about", js_on_load=None, apply_default_css=False)
     return page, gr.Plot(elem_id="em-density", show_label=False, container=False)
+
+
+def _open_form(context: Context) -> None:
+    """For the page's owner: what a checkpoint on the Hub is, and its catalog entry. Names on the Hub only, never paths of this machine."""
+    with gr.Group(elem_id="em-open"):
+        name = gr.Textbox(label="A checkpoint on the Hub", placeholder="owner/name[/path][@revision]", max_length=300, max_lines=1)
+        button = gr.Button("Look at it")
+        answer = gr.HTML("", elem_id="em-open-answer", js_on_load=None, apply_default_css=False)
+
+    def look(text: str) -> str:
+        return looked_at(context, text)
+
+    plain: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "hub", "api_visibility": "private"}
+    gr.on([button.click, name.submit], look, name, answer, **plain)
+
+
+def looked_at(context: Context, text: str) -> str:
+    """What the owner's form answers: the checkpoint, or a sentence. Everything in it is escaped."""
+    from earmark.live.opening import look_on_hub
+
+    store = context.store
+    try:
+        if not store.settings.owner:
+            raise BadInput("Only the owner of a page opens repositories by name: EARMARK_OWNER=1.")
+        found = look_on_hub(str(text)[:300], store.settings, store.catalog, Terms(max_mb=store.settings.hub_max_mb))
+        return render("opened.html", found=found, problem=None)
+    except EarmarkError as error:
+        return render("opened.html", found=None, problem=str(error))
 
 
 def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
 
 from earmark.errors import EarmarkError
 from earmark.links import Link
-from earmark.live.desk import Desk, Tell
+from earmark.live.desk import N_READERS, Desk, Tell
 
 from .bridge import Context
 from .card import render
-from .uploads import MODEL_LINE, uploaded
+from .uploads import MODEL_LINE, READING_LINE, uploaded
 from .views.clip import clip_view, form_view, hits_view
 
 NAME = "audio"
 TITLE = "Audio"
 
-ON_LOAD = "window.earmark.audio.connect(element, upload, (data) => trigger('listen', data), (data) => trigger('forget', data))"
+EVENTS = ", ".join(f"{name}: (data) => trigger('{name}', data)" for name in ("bring", "listen", "forget"))
+ON_LOAD = f"window.earmark.audio.connect(element, upload, {{ {EVENTS} }})"
 ON_ANSWER = "window.earmark.audio.answers(element, watch)"
 
 
@@ -31,25 +32,44 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     clip = gr.HTML("", elem_id="em-audio-clip", js_on_load=None, **plain)
     hits = gr.HTML("", elem_id="em-audio-hits", js_on_load=None, **plain)
 
+    def bring(event: gr.EventData) -> str:
+        return ticket_for(context.desk, event._data)
+
     def listen(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
         return answer_to(context.desk, event._data, lambda share, words: progress(share, desc=words))
 
     def forget(event: gr.EventData) -> None:
         context.desk.kept.drop(str(event._data.get("clip", "")))
 
-    form.listen(listen, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, trigger_mode="always_last", api_visibility="private")
+    line: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
+    form.bring(bring, None, answer, concurrency_limit=N_READERS, concurrency_id=READING_LINE, **line)
+    form.listen(listen, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, **line)
     form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
     return form, clip, hits
 
 
+def ticket_for(desk: Desk, asked: Mapping[str, Any]) -> str:
+    """What is said to a sound that a visitor brings: its ticket for the model, or a sentence about what was wrong."""
+    sample = str(asked["sample"]) if asked.get("sample") else None
+
+    def ticket() -> str:
+        data = desk.sample(str(asked.get("dictionary", "")), sample) if sample else desk.take(uploaded(str(asked.get("path", ""))))
+        return desk.bring(data, sample)
+
+    return said("ticket", ticket)
+
+
 def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
-    """What is said to a sound that a visitor brings: the token of the clip, or a sentence about what was wrong."""
-    dictionary, sample, once = str(asked.get("dictionary", "")), asked.get("sample"), secrets.token_hex(4)
+    """What is said to a ticket: the token of the clip that it has become, or a sentence."""
+    return said("token", lambda: desk.listen(str(asked.get("dictionary", "")), str(asked.get("ticket", "")), tell))
+
+
+def said(name: str, work: Callable[[], str]) -> str:
+    once = secrets.token_hex(4)
     try:
-        data = desk.sample(dictionary, str(sample)) if sample else desk.take(uploaded(str(asked.get("path", ""))))
-        return render("audio-answer.html", token=desk.listen(dictionary, data, str(sample) if sample else None, tell), problem=None, once=once)
+        return render("audio-answer.html", **{"token": None, "ticket": None, "problem": None, "once": once} | {name: work()})
     except EarmarkError as error:
-        return render("audio-answer.html", token=None, problem=str(error), once=once)
+        return render("audio-answer.html", token=None, ticket=None, problem=str(error), once=once)
 
 
 def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:

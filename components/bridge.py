@@ -2,6 +2,9 @@
 
 A hidden element carries addresses both ways. Links, forms and the Back button send it a query string; the answer fills the tab
 that the address names and brings the address in its settled form. The server keeps no state for a visitor.
+
+The first view also lies in the page itself, as plain HTML: it is there long before Gradio's scripts are, and is handed to Gradio's elements
+once they are there (`1-address.js`).
 """
 
 from __future__ import annotations
@@ -15,12 +18,16 @@ from urllib.parse import parse_qsl
 
 import gradio as gr
 from gradio.blocks import Block
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earmark.links import Link
 from earmark.live.desk import Desk
 from earmark.shelf.store import Store
 
-from .card import render
+from .card import page_head, page_style, render
 from .views.address import settle
 
 ON_LOAD = "window.earmark.connect((data) => trigger('visit', data), props, watch)"
@@ -64,26 +71,79 @@ def build_page(context: Context) -> Page:
     return Page(bridge, notice, tabs, parts)
 
 
-def wire(demo: gr.Blocks, context: Context, page: Page) -> None:
-    """Draw the first view from the page's own address, and every further one from what the bridge sends."""
+def wire(context: Context, page: Page) -> None:
+    """Draw what the bridge asks for: first the page's own address, then every further one."""
 
-    def first(request: gr.Request) -> list[Any]:
-        return visit(context, page, dict(request.query_params), 0)
-
-    def later(event: gr.EventData) -> list[Any]:
+    def drawn(event: gr.EventData) -> list[Any]:
         asked = dict(parse_qsl(str(event.query)[:4000], keep_blank_values=True))
-        return visit(replace(context, clip=str(event.clip)[:80]), page, asked, int(event.n))
+        return visit(replace(context, clip=str(event.clip)[:80]), page, asked, int(event.n), bool(event.there))
 
-    plain: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    demo.load(first, None, page.outputs, **plain)
-    page.bridge.visit(later, None, page.outputs, trigger_mode="always_last", **plain)
+    page.bridge.visit(drawn, None, page.outputs, trigger_mode="always_last", queue=False, show_progress="hidden", api_visibility="private")
 
 
-def visit(context: Context, page: Page, query: Mapping[str, str], number: int) -> list[Any]:
-    """One value for each of the page's outputs: tabs other than the link's are left as they are."""
+@dataclass(frozen=True)
+class View:
+    """What a link shows."""
+
+    link: Link
+    title: str
+    """the document's"""
+    notices: str
+    """HTML"""
+    values: tuple[Any, ...]
+    """what the components of the link's tab show"""
+
+    def answer(self, number: int) -> str:
+        """What the bridge brings."""
+        return json.dumps({"query": self.link.query(), "tab": self.link.tab, "title": self.title, "n": number})
+
+
+def view_of(context: Context, query: Mapping[str, str]) -> View:
     link, notices = settle(context.store, *Link.parse(query))
     tab = next(t for t in context.tabs if link.tab == t.NAME)
     values, title = tab.show(context, link)
-    answer = json.dumps({"query": link.query(), "tab": link.tab, "title": title, "n": number})
-    shown = [list(values) if name == link.tab else [gr.skip()] * len(parts) for name, parts in page.parts.items()]
-    return [answer, render("notice.html", notices=notices), gr.Tabs(selected=link.tab), *(v for part in shown for v in part)]
+    return View(link, title, render("notice.html", notices=notices), tuple(values))
+
+
+def visit(context: Context, page: Page, query: Mapping[str, str], number: int, there: bool) -> list[Any]:
+    """One value for each of the page's outputs: tabs other than the link's are left as they are, and so is the first view that is there."""
+    view = view_of(context, query)
+    shown = [view.values if name == view.link.tab else [gr.skip()] * len(parts) for name, parts in page.parts.items()]
+    values = [view.answer(number), view.notices, gr.Tabs(selected=view.link.tab), *(v for part in shown for v in part)]
+    return [gr.skip() if there and c is not page.bridge and isinstance(c, gr.HTML) else v for c, v in zip(page.outputs, values, strict=True)]
+
+
+class FirstView:
+    """Middleware that writes the view of the page's own address, with its style and scripts, into the page."""
+
+    def __init__(self, app: ASGIApp, context: Context, page: Page):
+        self._app, self._context, self._page = app, context, page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
+            await self._app(scope, receive, send)
+            return
+        start, body = {}, b""
+
+        async def complete(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                if start["status"] == 200:
+                    body = await run_in_threadpool(self._written, body, dict(Request(scope).query_params))
+                    MutableHeaders(scope=start)["Content-Length"] = str(len(body))
+                await send(start)
+                await send({"type": "http.response.body", "body": body})
+
+        await self._app(scope, receive, complete)
+
+    def _written(self, page: bytes, query: Mapping[str, str]) -> bytes:
+        view = view_of(self._context, query)
+        parts = [(part.elem_id, value) for part, value in zip(self._page.parts[view.link.tab], view.values, strict=True) if isinstance(part, gr.HTML)]
+        header = render("header.html", tabs=self._context.tabs)
+        first = render("first.html", answer=view.answer(0), parts=[("em-header", header), ("em-notice", view.notices), *parts])
+        head = f"<style>{page_style()}</style>{page_head()}</head>"
+        return page.replace(b"</head>", head.encode(), 1).replace(b"<gradio-app", first.encode() + b"<gradio-app inert", 1)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
-from earmark.errors import EarmarkError
 from earmark.links import Link
 from earmark.live.desk import Desk, Tell
 
+from .audio import said
 from .bridge import Context
 from .card import render
 from .plots import timeline_figure
@@ -42,13 +41,14 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
 
 def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
     """Run a clip of the corpus through the layers of both units; what is said is the clip's name, or a sentence about what was wrong."""
-    sample, once = str(asked.get("sample", "")), secrets.token_hex(4)
-    try:
+    sample = str(asked.get("sample", ""))
+
+    def heard() -> str:
         for slug in dict.fromkeys((str(asked.get("dictionary", "")), str(asked.get("other", "")))):
             desk.hear(slug, sample, tell)
-        return render("audio-answer.html", token=sample, problem=None, once=once)
-    except EarmarkError as error:
-        return render("audio-answer.html", token=None, problem=str(error), once=once)
+        return sample
+
+    return said("token", heard)
 
 
 def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:

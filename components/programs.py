@@ -15,7 +15,7 @@ from earmark.shelf.store import Store
 from earmark.units import UnitId
 from earmark.web.records import analysis_json, pair_json
 
-from .uploads import MODEL_LINE, uploaded
+from .uploads import PROGRAMS_LINE, uploaded
 
 
 def endpoints(store: Store) -> None:
@@ -66,7 +66,7 @@ def endpoints(store: Store) -> None:
 
 
 def audio_endpoint(desk: Desk) -> None:
-    """Register `analyse_audio`, which waits in the same line as the page; call it inside a Blocks context."""
+    """Register `analyse_audio`, which runs on the same model as the page, one after the other; call it inside a Blocks context."""
 
     def analyse_audio(audio: FileData, dictionary: str, top: int = 20, order: str = "relative") -> dict[str, Any]:
         """The units that fire on a sound, with the model's transcript. Times are seconds, shares lie in 0..1, what does not apply is null.
@@ -82,4 +82,4 @@ def audio_endpoint(desk: Desk) -> None:
         except EarmarkError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    gr.api(analyse_audio, api_name="analyse_audio", concurrency_limit=1, concurrency_id=MODEL_LINE)
+    gr.api(analyse_audio, api_name="analyse_audio", concurrency_limit=2, concurrency_id=PROGRAMS_LINE)

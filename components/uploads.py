@@ -13,6 +13,8 @@ from earmark.errors import BadInput
 
 MODEL_LINE = "model"
 """the one line in which all runs of the model wait"""
+READING_LINE, PROGRAMS_LINE = "reading", "programs"
+"""files are read in lines of their own: the page's, and the programs', who do both in one"""
 
 
 def uploaded(file: FileData | Mapping[str, Any] | str) -> Path:

@@ -11,9 +11,9 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from .arguments import parser
 from .errors import BadInput, EarmarkError
 from .settings import Settings
 from .shelf.store import Store
@@ -53,6 +53,13 @@ def _unit(args: Args, settings: Settings) -> None:
     _print(args, card, lambda: lines)
 
 
+def _formats(args: Args, settings: Settings) -> None:
+    from .dictionaries import publishers
+
+    rows = [dataclasses.asdict(row) for row in publishers()]
+    _print(args, rows, lambda: [f"{row['name']:<22} {row['file']:<44} {row['source']}" for row in rows])
+
+
 def _search(args: Args, settings: Settings) -> None:
     from .web.records import hits_json
 
@@ -85,6 +92,13 @@ def _health(args: Args, settings: Settings) -> None:
     _print(args, figures, lambda: [f"{name}: {value}" for name, value in figures.items()])
 
 
+def _models(args: Args, settings: Settings) -> None:
+    from .models import supported
+
+    found = supported()
+    _print(args, found, lambda: [f"{m['name']:<10} {m['family']:<10} {m['modality']:<6} {m['title']}" for m in found])
+
+
 # -- a sample of one's own -----------------------------------------------------------------------------------------------
 
 
@@ -107,10 +121,19 @@ def _analyse(args: Args, settings: Settings) -> None:
     _print(args, found, lambda: lines)
 
 
+def _open(args: Args, settings: Settings) -> None:
+    from .live.opening import lines, look
+    from .shelf.catalog import read_catalog
+
+    catalog = read_catalog(settings.data) if (settings.data / "catalog.toml").is_file() else None
+    found = look(args.name, settings, catalog, format=args.format, width=args.width, scale=args.scale)
+    _print(args, found.json(), lambda: lines(found))
+
+
 def _encode(args: Args, settings: Settings) -> None:
     from .live.encode import encode_file
 
-    print(encode_file(args.checkpoint, args.input, args.output, args.decode))
+    print(encode_file(args.checkpoint, args.input, args.output, args.decode, format=args.format, width=args.width, scale=args.scale))
 
 
 # -- building ------------------------------------------------------------------------------------------------------------
@@ -134,10 +157,18 @@ def _train(args: Args, settings: Settings) -> None:
 
 
 def _build(args: Args, settings: Settings) -> None:
+    from .live.facts import settle_input
     from .offline.tables.build import build
 
+    settle_input(settings, args.dictionary)
     built = build(settings, args.dictionary, args.corpus, _workers(args), args.only)
     print(f"Built the tables of {', '.join(built)}.")
+
+
+def _publish(args: Args, settings: Settings) -> None:
+    from .offline.publish import publish
+
+    print("\n".join(publish(settings, args.dictionary, args.repo, args.with_corpus, args.dry_run)))
 
 
 def _check(args: Args, settings: Settings) -> int:
@@ -167,98 +198,26 @@ def _print(args: Args, value: Any, lines: Callable[[], list[str]]) -> None:
     print(json.dumps(value, ensure_ascii=False, allow_nan=False) if args.json else "\n".join(lines()))
 
 
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:20]) < 2**32):
-        raise argparse.ArgumentTypeError(f"'{text[:40]}' is no whole number from 0 to {2**32 - 1}")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m earmark", description="Hear and read what the features inside a model respond to.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, run: Callable[[Args, Settings], int | None], help_: str, json_: bool = False) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=help_, description=help_)
-        added.set_defaults(run=run)
-        if json_:
-            added.add_argument("--json", action="store_true", help="print JSON")
-        return added
-
-    command("list", _list, "the dictionaries of the catalog", json_=True)
-
-    unit = command("unit", _unit, "a unit's card: statistics, examples, neighbours", json_=True)
-    unit.add_argument("dictionary")
-    unit.add_argument("index", type=int)
-
-    search = command("search", _search, "samples by the peak of a unit", json_=True)
-    search.add_argument("dictionary")
-    search.add_argument("index", type=int)
-    search.add_argument("--min", type=float, help="smallest peak")
-    search.add_argument("--max", type=float, help="largest peak")
-    search.add_argument("--absolute", action="store_true", help="compare magnitudes: negative values count as strongly as positive ones")
-    search.add_argument("--n", type=int, default=20, help="how many samples (default 20)")
-
-    compare = command("compare", _compare, "two units beside each other, such as a feature and a neuron", json_=True)
-    compare.add_argument("a", metavar="DICTIONARY:UNIT")
-    compare.add_argument("b", metavar="DICTIONARY:UNIT")
-
-    analyse = command("analyse", _analyse, "the units that fire on a sound", json_=True)
-    analyse.add_argument("dictionary")
-    analyse.add_argument("--audio", type=Path, required=True, help="sound file")
-    analyse.add_argument("--top", type=int, default=20, help="how many units (default 20)")
-    analyse.add_argument("--order", default="relative", help="relative, peak, mean or rarity (default relative)")
-    analyse.add_argument("--no-transcript", action="store_true", help="leave the model's transcript out")
-
-    health = command("health", _health, "figures of a dictionary on held-out samples", json_=True)
-    health.add_argument("dictionary")
-    health.add_argument("--recompute", action="store_true", help="run the model again instead of reading what was stored")
-
-    encode = command("encode", _encode, "activations in a .npy file into feature values, by a checkpoint alone")
-    encode.add_argument("checkpoint", type=Path)
-    encode.add_argument("--in", dest="input", type=Path, required=True, help="float [n_positions, width]")
-    encode.add_argument("--out", dest="output", type=Path, required=True, help="float32 [n_positions, n_units], or [n_positions, width] with --decode")
-    encode.add_argument("--decode", action="store_true", help="write the reconstruction instead of the feature values")
-
-    corpus = command("corpus", _corpus, "make a corpus from recordings")
-    corpus.add_argument("slug")
-    corpus.add_argument(
-        "--from",
-        dest="source",
-        nargs="+",
-        required=True,
-        metavar=("SOURCE", "WHERE"),
-        help="folder, parquet or amazon-queen; then a path, or a Hugging Face data set",
+    return parser(
+        {
+            "list": _list,
+            "formats": _formats,
+            "unit": _unit,
+            "search": _search,
+            "compare": _compare,
+            "analyse": _analyse,
+            "health": _health,
+            "models": _models,
+            "open": _open,
+            "encode": _encode,
+            "corpus": _corpus,
+            "train": _train,
+            "build": _build,
+            "publish": _publish,
+            "check": _check,
+        }
     )
-    corpus.add_argument("--table", type=Path, help="csv or tsv with file names and transcripts or classes")
-    corpus.add_argument("--transcribe", metavar="MODEL", help="let this model of the catalog write the transcripts that the source lacks")
-    corpus.add_argument("--drop-non-speech", action="store_true", help="leave out what is no speech")
-    corpus.add_argument("--licence", help="licence of the recordings")
-    corpus.add_argument("--title", help="name of the corpus for people")
-
-    train = command("train", _train, "train the SAE of a catalog entry")
-    train.add_argument("dictionary")
-    train.add_argument("--corpus", help="another corpus than the catalog's")
-    train.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
-    for flag, type_, help_ in (
-        ("n-units", int, "number of features"),
-        ("k", int, "active features at each position"),
-        ("n-activations", int, "positions seen in training, repetitions counted"),
-        ("batch", int, "positions in a step"),
-        ("lr", float, "learning rate"),
-        ("seed", _seed, "of the random numbers"),
-    ):
-        train.add_argument(f"--{flag}", type=type_, help=help_)
-
-    build = command("build", _build, "tables for every unit of a dictionary and of the others over its layer")
-    build.add_argument("dictionary")
-    build.add_argument("--corpus", help="another corpus than the catalog's")
-    build.add_argument("--workers", type=int, help="processes (default: one a core)")
-    build.add_argument("--only", action="store_true", help="this dictionary alone, without the others over its layer")
-
-    check = command("check", _check, "recompute a random part of the tables from the model")
-    check.add_argument("dictionary")
-    check.add_argument("--seed", type=_seed, default=0, help="another part is chosen with another seed")
-    return parser
 
 
 if __name__ == "__main__":

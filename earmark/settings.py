@@ -18,7 +18,11 @@ SETTINGS: tuple[tuple[str, object, str], ...] = (
     ("max_upload_mb", 25, "largest file that the command line and the page decode, in megabytes"),
     ("max_audio_s", 60, "longest sound that is analysed, in seconds; longer ones are cut with a notice"),
     ("max_source_s", 1200, "longest sound that is decoded at all, in seconds; longer ones are refused"),
+    ("owner", False, "1: the page is its owner's own; About then opens repositories of the Hub by name"),
+    ("hub_max_mb", 1000, "largest download from the Hub that a visitor of the page can set off, in megabytes; 0: none"),
+    ("model_memory_mb", 6000, "memory for models and dictionaries together, in megabytes; beyond it the least recently used leave"),
 )
+_MAY_BE_0 = {"hub_max_mb"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ class Settings:
     max_upload_mb: int
     max_audio_s: int
     max_source_s: int
+    owner: bool = False
+    hub_max_mb: int = 1000
+    model_memory_mb: int = 6000
 
     @classmethod
     def from_env(cls, env: dict[str, str] | None = None) -> Settings:
@@ -46,8 +53,9 @@ def _parse(name: str, default: object, text: str | None) -> object:
     if isinstance(default, bool):
         return text.strip().lower() in {"1", "true", "yes", "on"}
     if isinstance(default, int):
-        if not text.strip().isdigit() or int(text) == 0:
-            raise BadInput(f"EARMARK_{name.upper()} is '{text[:40]}', but must be a whole number above 0.")
+        least = 0 if name in _MAY_BE_0 else 1
+        if not text.strip().isdecimal() or int(text) < least:
+            raise BadInput(f"EARMARK_{name.upper()} is '{text[:40]}', but must be a whole number from {least}.")
         return int(text)
     return Path(text).expanduser()
 

@@ -7,7 +7,7 @@ unit holds for every kind of dictionary (`KINDS`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ KIND_NOUNS: dict[str, str] = {"sae": "feature", "neurons": "neuron", "residual":
 SIGNED_KINDS: tuple[Kind, ...] = ("neurons", "residual")
 
 SAMPLE_RATE_HZ = 16_000
+SINK_NORM = 4.0
+"""a position whose norm exceeds the median norm by this factor is an attention sink"""
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,54 @@ class FrameGrid:
 
 
 @dataclass(frozen=True)
-class Activations:
+class TokenSample:
+    """Text as a model reads it: one position a token."""
+
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    """what each position prints, as in `TokenGrid`"""
+    n_before: int = 0
+    """positions in front of the text: 1 where the model is given a token that begins every text"""
+    notices: tuple[str, ...] = ()
+    """sentences for the person who brought it: what was cut"""
+
+    @property
+    def text(self) -> str:
+        """What was read, without what was put in front of it."""
+        return "".join(self.tokens[self.n_before :])
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """Positions in a text."""
+
+    tokens: tuple[str, ...]
+    """what each position prints; '' where its bytes are no text alone and are shown with the positions before it"""
+
+    def spans(self) -> tuple[tuple[int, int, str], ...]:
+        """(first position, past the last, text) of what is shown as one; they cover every position once, in order."""
+        starts = [i for i, token in enumerate(self.tokens) if token or i == 0]
+        return tuple((start, end, self.tokens[start]) for start, end in zip(starts, [*starts[1:], len(self.tokens)], strict=True))
+
+
+Grid = TypeVar("Grid", FrameGrid, TokenGrid)
+
+
+@dataclass(frozen=True)
+class Activations(Generic[Grid]):
     """What a hook gave for one sample: float32 [n_positions, width]."""
 
     values: NDArray[np.float32]
-    grid: FrameGrid
+    grid: Grid
+
+    def sinks(self) -> NDArray[np.bool_]:
+        """[n_positions]: the positions whose norm exceeds 4 times the sample's median norm.
+
+        In a text model's residual stream these are attention sinks (the first position, some separators; Xiao et al. 2023,
+        arXiv:2309.17453): statistics, rankings and training leave them out.
+        """
+        norms = np.linalg.norm(self.values, axis=1)
+        return norms > SINK_NORM * np.median(norms)
 
 
 @dataclass(frozen=True)

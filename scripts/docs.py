@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from earmark.__main__ import _parser  # noqa: E402
+from earmark.dictionaries import FORMATS  # noqa: E402
+from earmark.models import supported  # noqa: E402
 from earmark.settings import ROOT as DATA_ROOT  # noqa: E402
 from earmark.settings import SETTINGS  # noqa: E402
 from earmark.shelf.describe import markdown  # noqa: E402
@@ -34,7 +36,7 @@ OTHERS = {
     "requirements-weights.txt": "Packages that carry the weights, for machines that do not reach the Hub.",
     "requirements-train.txt": "SAELens, for those who want to train with it.",
     "requirements-dev.txt": "What tests and checks need.",
-    "requirements-peers.txt": "SAELens as the tests' independent reader.",
+    "requirements-peers.txt": "SAELens, sparsify and dictionary_learning as the tests' independent readers.",
     "pyproject.toml": "Settings of ruff, pyright and pytest.",
     "LICENSE": "Apache-2.0, for the code.",
     "CITATION.cff": "How to cite.",
@@ -109,7 +111,24 @@ def commands_table() -> str:
     return "\n".join(lines)
 
 
-PARTS = {"settings": settings_table, "commands": commands_table, "map": map_of_files}
+def formats_table() -> str:
+    """Whose checkpoints are read, as `python -m earmark formats` prints it."""
+    lines = ["| publisher | `format` | files | source |", "|---|---|---|---|"]
+    rows = [(module.PUBLISHER, name) for name, module in FORMATS.items()]
+    return "\n".join([*lines, *(f"| {p.name} | `{name}` | `{p.file}` | {p.source} |" for p, name in rows)])
+
+
+def models_table() -> str:
+    """What `models --json` lists."""
+    lines = ["| `model_type` | | family | neurons are the | described |", "|---|---|---|---|---|"]
+    for m in supported():
+        lines.append(
+            f"| `{m['name']}` | {m['title']} | `{m['family']}`, {m['modality']} | `{m['sites']['neurons']}` | [{m['source'].split('/')[-1]}]({m['source']}) |"
+        )
+    return "\n".join(lines)
+
+
+PARTS = {"formats": formats_table, "models": models_table, "settings": settings_table, "commands": commands_table, "map": map_of_files}
 
 
 def readme(text: str) -> str:

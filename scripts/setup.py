@@ -26,7 +26,7 @@ APP_STEPS = [
 ]
 DEV_STEPS = [
     ("requirements-dev.txt", ["-c", "requirements.txt"], "the packages of the tests"),
-    ("requirements-peers.txt", ["--no-deps", "--upgrade", "--target", PEERS], "SAELens, as an independent reader, in a folder of its own"),
+    ("requirements-peers.txt", ["--no-deps", "--upgrade", "--target", PEERS], "publishers' libraries, as independent readers, in a folder of their own"),
 ]
 
 

@@ -5,18 +5,54 @@
   let slow = 0;
   let late = 0;
   let typed = false;
+  let asked = null; // what was typed before Gradio was there
+
+  let pressed = null; // what was pressed before Gradio was there, and needs it
+
+  // the first view lies in the page; it can be heard, read and left at once, and the rest waits for Gradio
+  em.begin = () => {
+    const theme = new URLSearchParams(location.search).get("__theme") || "";
+    document.body.classList.toggle("dark", theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches));
+    settle(JSON.parse(first().dataset.answer));
+    document.querySelector(".em-ex.target")?.scrollIntoView({ block: "center" });
+  };
+
+  const first = () => document.getElementById("em-first");
+
+  // Gradio's elements get the nodes that are there, with whatever plays, is typed, or is open in them, unless another view has come
+  function handOver(wanted) {
+    const view = first();
+    if (!view) return;
+    const active = document.activeElement;
+    const drawn = (id) => document.querySelector(`gradio-app #${id} .html-container > div`);
+    if (wanted) [...view.children].forEach((part) => drawn(part.id)?.replaceChildren(...part.querySelector(".html-container > div").childNodes));
+    view.remove();
+    document.querySelector("gradio-app").inert = false;
+    if (active !== document.activeElement && active.isConnected) active.focus({ preventScroll: true });
+    if (asked) em.go(...asked);
+    pressed?.target.dispatchEvent(new Event(pressed.type, { bubbles: true }));
+    asked = pressed = null;
+  }
+
+  for (const [kind, those] of [["click", "[data-try], [data-record]"], ["change", "[data-file]"]]) {
+    document.addEventListener(kind, (event) => { if (event.target.closest?.("#em-first") && event.target.closest(those)) pressed = event; });
+  }
 
   em.connect = (trigger, props, watch) => {
-    send = trigger;
+    send = (query) => trigger({ query, n: em.n, clip: em.clip || "", there: !em.n && Boolean(first()) });
     watch("value", () => {
       let answer;
       try { answer = JSON.parse(props.value); } catch { return; }
       if (answer.n === em.n) arrived(answer);
     });
+    send(first() ? JSON.parse(first().dataset.answer).query : location.search.slice(1));
   };
 
   em.go = (query, mode = "push", y = null) => {
-    if (!send) { window.location.assign("/?" + query); return; }
+    if (!send) {
+      if (typed) asked = [query, mode]; else window.location.assign("/?" + query);
+      return;
+    }
     if (mode !== "none") history.replaceState({ ...history.state, y: window.scrollY }, "");
     em.n += 1;
     em.mode = mode;
@@ -25,7 +61,7 @@
     slow = setTimeout(() => document.documentElement.classList.add("em-busy"), 120);
     clearTimeout(late);
     late = setTimeout(() => document.documentElement.classList.remove("em-busy"), 20000);
-    send({ query, n: em.n, clip: em.clip || "" });
+    send(query);
   };
 
   const kept = () => [...new URLSearchParams(location.search)].filter(([name]) => name.startsWith("__"));
@@ -33,9 +69,27 @@
   function arrived(answer) {
     clearTimeout(slow);
     document.documentElement.classList.remove("em-busy");
+    const before = [em.tab, em.query?.get("unit"), em.query?.get("page")];
+    if (answer.n || !first()) settle(answer);
+    document.title = answer.title;
+    const moved = before.join() !== [em.tab, em.query.get("unit"), em.query.get("page")].join();
+    // the tabs draw a little later than the bridge
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const begun = Boolean(first()) && !answer.n;
+      if (!begun) settleForms();
+      if (em.mode === "none") window.scrollTo(0, em.y || 0);
+      else if (em.mode === "push" && moved && em.n > 0) scrollToTop(answer.tab, em.query);
+      if (!begun) document.querySelector(".em-ex.target")?.scrollIntoView({ block: "center" });
+      handOver(begun);
+      em.views += 1;
+      document.dispatchEvent(new CustomEvent("earmark:view", { detail: answer }));
+    }));
+  }
+
+  // what an answer says beside its view: the address, the title, the tab
+  function settle(answer) {
     const query = new URLSearchParams(answer.query);
     const here = new URLSearchParams(location.search);
-    const moved = em.tab !== answer.tab || em.query?.get("unit") !== query.get("unit") || em.query?.get("page") !== query.get("page");
     const stays = kept();
     const address = "/?" + new URLSearchParams([...query, ...stays]).toString();
     const same = new URLSearchParams([...here].filter(([name]) => !name.startsWith("__"))).toString() === query.toString();
@@ -51,15 +105,6 @@
       if (name === answer.tab) a.setAttribute("aria-current", "page"); else a.removeAttribute("aria-current");
       if (name !== answer.tab && em.last[name]) a.setAttribute("href", "/?" + em.last[name]);
     });
-    // the tabs draw a little later than the bridge
-    requestAnimationFrame(() => requestAnimationFrame(() => {
-      settleForms();
-      if (em.mode === "none") window.scrollTo(0, em.y || 0);
-      else if (em.mode === "push" && moved && em.n > 0) scrollToTop(answer.tab, query);
-      document.querySelector(".em-ex.target")?.scrollIntoView({ block: "center" });
-      em.views += 1;
-      document.dispatchEvent(new CustomEvent("earmark:view", { detail: answer }));
-    }));
   }
 
   function scrollToTop(tab, query) {

@@ -151,7 +151,8 @@
   });
 
   // a new view: whatever played belongs to the old one, whose elements may have been given to other samples
-  document.addEventListener("earmark:view", () => {
+  document.addEventListener("earmark:view", (event) => {
+    if (!event.detail.n) return; // the first view: whatever plays began in it
     // a visitor's own clip plays on while its list is sorted anew
     const own = em.tab === "audio" && playing?.hasAttribute("data-own") && playing.dataset.sample === began ? playing : null;
     if (!own) { stop(); latest = null; }

@@ -5,8 +5,7 @@
   const audio = (em.audio = {});
   const root = () => document.querySelector("#em-audio-form .em-own");
   const figure = () => document.querySelector("#em-audio-clip .em-ex.own");
-  let send = null;
-  let forget = null;
+  let send = null; // events of the form: bring, listen, forget
   let upload = null;
   let recorder = null; // { media, stream, timer }
   let drawn = ""; // dictionary:unit
@@ -31,8 +30,8 @@
 
   // -- bringing ----------------------------------------------------------------------------------------------------------------
 
-  audio.connect = (element, uploader, listen, forgetter) => {
-    [upload, send, forget] = [uploader, listen, forgetter];
+  audio.connect = (element, uploader, events) => {
+    [upload, send] = [uploader, events];
     element.addEventListener("change", (event) => {
       if (!event.target.matches("[data-file]")) return;
       const file = event.target.files[0];
@@ -55,9 +54,11 @@
     }
   };
 
+  const dictionary = () => view().get("dictionary") || "";
+
   function ask(what) {
     say("");
-    send({ ...what, dictionary: view().get("dictionary") || "" });
+    send.bring({ ...what, dictionary: dictionary() });
   }
 
   // the file's own name stays here: what goes out has a random one, so that no two visitors' files meet
@@ -131,9 +132,10 @@
       failed = fails;
     }).observe(answer, { childList: true, subtree: true });
     watch("value", () => {
-      const token = element.querySelector("[data-token]")?.dataset.token;
+      const { token, ticket } = element.querySelector("[data-token], [data-ticket]")?.dataset || {};
+      if (ticket) send.listen({ ticket, dictionary: dictionary() });
       if (!token) return;
-      if (em.clip) forget({ clip: em.clip });
+      if (em.clip) send.forget({ clip: em.clip });
       keep(token);
       drawn = "";
       fresh = true;
@@ -193,7 +195,7 @@
       return;
     }
     if (target.closest?.("[data-forget]")) {
-      forget({ clip: em.clip });
+      send.forget({ clip: em.clip });
       keep("");
       em.go(view().toString(), "replace");
       return;

@@ -17,6 +17,7 @@ from earmark.shelf.store import Corpus, Store
 
 from .. import prose
 from ..figures import log_share
+from .bare import BareView
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ class Choice:
     """why it cannot be opened"""
     quality: dict[str, float] | None = None
     """on held-out clips: l0, fvu; dead over the whole corpus"""
+    bare: bool = False
+    """it has no tables, which is no fault"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,15 @@ class BrowsePage:
     hero: Row | None = None
     problem: str | None = None
     credit: CorpusEntry | None = None
+    bare: BareView | None = None
+    """in place of the list where there are no tables"""
+
+    @property
+    def groups(self) -> tuple[tuple[str, tuple[Choice, ...]], ...]:
+        """The dictionaries by their models, the current one's first."""
+        own = next((c.entry.model for c in self.choices if c.current), "")
+        models = sorted(dict.fromkeys(c.entry.model for c in self.choices), key=lambda model: model != own)
+        return tuple((model, tuple(c for c in self.choices if c.entry.model == model)) for model in models)
 
 
 def choices(store: Store, link: Link) -> tuple[Choice, ...]:
@@ -79,13 +91,13 @@ def choices(store: Store, link: Link) -> tuple[Choice, ...]:
     for slug, entry in store.catalog.dictionaries.items():
         n_units, problem, quality = None, None, None
         try:
-            dictionary = store.dictionary(slug)
+            dictionary = store.dictionary(slug, fetch=False)
             n_units, quality = dictionary.n_units, dictionary.manifest.get("quality")
         except EarmarkError as error:
             problem = str(error)
         target = replace(link, dictionary=slug, unit=None, browse=replace(link.browse, page=1), revision=None, tab="browse")
         title = entry.title or prose.KIND_TITLES[entry.kind]
-        found.append(Choice(entry, title, target.href(), slug == link.dictionary, n_units, problem, quality))
+        found.append(Choice(entry, title, target.href(), slug == link.dictionary, n_units, problem, quality, store.is_bare(slug)))
     return tuple(found)
 
 

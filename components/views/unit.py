@@ -13,6 +13,7 @@ from earmark.web.media import place_of
 
 from .. import prose
 from ..figures import Bar, TraceView, bars, group_span, ticks, trace_view
+from .bare import BareView
 
 LEAD_S = 0.25
 """playback starts this long before the peak"""
@@ -73,6 +74,8 @@ class FeaturePage:
     bars: tuple[Bar, ...] = ()
     match_name: str | None = None
     n_units: int = 0
+    bare: BareView | None = None
+    """in place of the card where there are no tables"""
     n_first: int = N_FIRST
     """how many of a group's examples are shown before one asks for more"""
 

@@ -1,16 +1,15 @@
 """Dictionaries as one representation: the sparse autoencoder and, for neurons and axes, the stream's own values.
 
-Equations (d = width at the hook, n = units): pre = (x - b_pre) W_enc + b_enc; f = activation(pre); x^ = f W_dec + b_dec.
-relu: max(pre, 0). topk: the k largest of relu(pre) at each position (Gao et al. 2024, arXiv:2406.04093). jumprelu:
-pre * 1[pre > threshold] where that is positive, strict (Rajamanoharan et al. 2024, arXiv:2407.14435).
-The value shown to people is f_i * |W_dec[i]|, so that it does not depend on how a publisher shares the scale between both.
+Equations (d = width at the hook, n = units): pre = (N(x) - b_pre) W_enc + b_enc; f = activation(pre); x^ = N^-1(f W_dec + b_dec)
++ x W_skip^T. N: norms.py; the activations: activations.py. The value shown to people is f_i * |W_dec[i]|, so that it does not
+depend on how a publisher shares the scale between both.
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from ..errors import BadInput
-
-Activation = Literal["relu", "topk", "jumprelu"]
+from ..errors import BadInput, unknown
+from .activations import ACTIVATIONS, NEED_K, Activation, activate, gated
+from .norms import InputNorm
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,8 @@ class Dictionary(ABC):
 
     n_units: int
     width: int
+    signed: bool
+    """whether values can be negative"""
 
     @abstractmethod
     def codes(self, values: NDArray[np.float32]) -> Codes:
@@ -87,7 +88,7 @@ class Dictionary(ABC):
 
 
 class SparseAutoencoder(Dictionary):
-    """An SAE with weights folded into the equations above; float32."""
+    """An SAE, or a transcoder, with its weights in the equations above; float32."""
 
     def __init__(
         self,
@@ -97,46 +98,84 @@ class SparseAutoencoder(Dictionary):
         b_dec: Tensor,
         *,
         activation: Activation,
-        k: int | None = None,
+        k: int | float | None = None,
         threshold: Tensor | None = None,
         b_pre: Tensor | None = None,
+        b_gate: Tensor | None = None,
+        b_mag: Tensor | None = None,
+        r_mag: Tensor | None = None,
+        W_skip: Tensor | None = None,
+        input_norm: InputNorm = InputNorm(),
+        undo_norm: bool = False,
         rescale_by_decoder_norm: bool = False,
     ):
-        """W_enc [d, n], W_dec [n, d], b_enc [n], b_dec [d], b_pre [d] or None for 0, threshold [n] or [].
+        """W_enc [d, n], W_dec [n, d_out], b_enc [n], b_dec [d_out], b_pre [d] or None for 0, threshold [n] or one number.
 
-        With rescale_by_decoder_norm, units are chosen by pre * |W_dec| and f is divided by the norm before it is decoded.
-        Raises BadInput when the shapes do not fit.
+        gated reads b_gate, b_mag and r_mag, all [n], instead of b_enc. W_skip [d_out, d]. undo_norm: the input norm is undone after
+        decode. With rescale_by_decoder_norm, units are chosen by pre * |W_dec| and f is divided by the norm before it is decoded.
+        Raises BadInput when shapes do not fit, when something is missing, or when a weight is no finite number.
         """
-        if W_enc.ndim != 2:
+        if W_enc.ndim != 2 or not W_enc.numel():
             raise BadInput(f"W_enc has shape {tuple(W_enc.shape)}; it must be a matrix [width, units].")
         d, n = W_enc.shape
-        for name, tensor, shape in (("W_dec", W_dec, (n, d)), ("b_enc", b_enc, (n,)), ("b_dec", b_dec, (d,))):
-            if tuple(tensor.shape) != shape:
+        d_out = W_dec.shape[-1] if W_dec.ndim else 0
+        given = {"W_dec": (W_dec, (n, d_out)), "b_enc": (b_enc, (n,)), "b_dec": (b_dec, (d_out,)), "b_pre": (b_pre, (d,)), "W_skip": (W_skip, (d_out, d))}
+        given |= {"b_gate": (b_gate, (n,)), "b_mag": (b_mag, (n,)), "r_mag": (r_mag, (n,))}
+        for name, (tensor, shape) in given.items():
+            if tensor is not None and tuple(tensor.shape) != shape:
                 raise BadInput(f"{name} has shape {tuple(tensor.shape)}; with W_enc {(d, n)} it must have {shape}.")
-        if activation == "topk" and not (isinstance(k, int) and 1 <= k <= n):
-            raise BadInput(f"A TopK autoencoder needs k from 1 to {n}; it says {k}.")
-        if activation == "jumprelu" and threshold is None:
-            raise BadInput("A JumpReLU autoencoder needs a threshold; the file has none.")
-        self.W_enc, self.W_dec, self.b_enc, self.b_dec = (t.detach().float().contiguous() for t in (W_enc, W_dec, b_enc, b_dec))
-        self.b_pre = torch.zeros(d) if b_pre is None else b_pre.detach().float()
-        self.threshold = None if threshold is None else threshold.detach().float()
-        self.activation, self.k, self.rescale = activation, k, rescale_by_decoder_norm
+        if threshold is not None and tuple(threshold.shape) not in ((), (1,), (n,)):
+            raise BadInput(f"threshold has shape {tuple(threshold.shape)}; it must be one number or {(n,)}.")
+        _check_activation(activation, n, k, threshold, (b_gate, b_mag, r_mag))
+        for name, tensor in {"W_enc": W_enc, "threshold": threshold, **{name: t for name, (t, _) in given.items()}}.items():
+            if tensor is not None and not all(bool(edge.isfinite()) for edge in tensor.aminmax()):
+                raise BadInput(f"{name} holds values that are no finite numbers: the file is damaged, or its training failed.")
+        self.W_enc, self.W_dec, self.b_enc, self.b_dec = (t.detach().float() for t in (W_enc, W_dec, b_enc, b_dec))
+        self.b_pre, self.threshold, self.W_skip = (None if t is None else t.detach().float() for t in (b_pre, threshold, W_skip))
+        self.b_gate, self.b_mag, self.r_mag = (None if t is None else t.detach().float() for t in (b_gate, b_mag, r_mag))
+        self.activation: Activation = activation
+        self.k, self.rescale = k, rescale_by_decoder_norm
+        self.input_norm, self.undo_norm = input_norm, undo_norm
         self.norms = self.W_dec.norm(dim=1)
-        self.n_units, self.width = n, d
+        self.n_units, self.width, self.width_out = n, d, d_out
+        self.signed = activation == "abstopk"
+
+    @property
+    def reads_batches(self) -> bool:
+        """Whether a position's features depend on the others of its batch: a batchtopk without threshold."""
+        return self.activation == "batchtopk" and self.threshold is None
+
+    def with_input_norm(self, norm: InputNorm) -> SparseAutoencoder:
+        """The same weights behind another input norm, undone after decode."""
+        other = copy.copy(self)
+        other.input_norm, other.undo_norm = norm, True
+        return other
+
+    def with_pre_bias(self, b_pre: Tensor) -> SparseAutoencoder:
+        """The same weights with b_pre [d] subtracted from the input."""
+        other = copy.copy(self)
+        other.b_pre = b_pre
+        return other
+
+    def transposed(self) -> SparseAutoencoder:
+        """Both matrices turned, for a square one whose orientation nothing tells."""
+        other = copy.copy(self)
+        other.W_enc, other.W_dec = self.W_enc.T, self.W_dec.T
+        other.norms = other.W_dec.norm(dim=1)
+        return other
 
     def _chosen(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """(values, indices or None), before any division by the decoder's norm."""
         if x.ndim != 2 or x.shape[1] != self.width:
             raise BadInput(f"Activations have shape {tuple(x.shape)}; this dictionary reads [positions, {self.width}].")
-        pre = (x.float() - self.b_pre) @ self.W_enc + self.b_enc
+        read = self.input_norm.apply(x.float())
+        pre = (read if self.b_pre is None else read - self.b_pre) @ self.W_enc
+        if self.b_gate is not None and self.b_mag is not None and self.r_mag is not None:
+            return gated(pre, self.b_gate, self.b_mag, self.r_mag), None
+        pre += self.b_enc
         if self.rescale:
-            pre = pre * self.norms
-        if self.activation == "topk":
-            values, indices = pre.topk(int(self.k or 0), dim=1)
-            return values.relu(), indices
-        if self.activation == "jumprelu" and self.threshold is not None:
-            return pre.relu() * (pre > self.threshold), None
-        return pre.relu(), None
+            pre *= self.norms
+        return activate(self.activation, pre, self.k, self.threshold)
 
     def encode(self, x: Tensor) -> Codes:
         """[n_positions, d] -> f as it multiplies W_dec. Raises BadInput for another width."""
@@ -153,16 +192,41 @@ class SparseAutoencoder(Dictionary):
                 values = values * (scale if indices is None else scale[indices])
         return Codes(values.numpy(), None if indices is None else indices.numpy(), self.n_units)
 
-    def decode(self, f: Tensor) -> Tensor:
-        """f [n_positions, n], as `encode` gives it, -> x^ [n_positions, d]."""
-        return f.float() @ self.W_dec + self.b_dec
+    def decode(self, f: Tensor, x: Tensor | None = None) -> Tensor:
+        """f [n_positions, n], as `encode` gives it, -> x^ [n_positions, d_out].
+
+        x [n_positions, d] is what f was encoded from. Raises BadInput without it where the norm of each position is to be undone, or
+        part of x^ skips the units.
+        """
+        undone = self.undo_norm and self.input_norm.per_position
+        if x is None and (undone or self.W_skip is not None):
+            raise BadInput("This dictionary reconstructs from its input too (a norm to undo, or a skip connection): give the activations beside the features.")
+        decoded = f.float() @ self.W_dec + self.b_dec
+        if self.undo_norm:
+            decoded = self.input_norm.undo(x)(decoded)
+        return decoded if x is None or self.W_skip is None else decoded + x.float() @ self.W_skip.T
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """x^ of x, [n_positions, d]."""
-        return self.decode(torch.from_numpy(self.encode(x).dense()))
+        """x^ of x, [n_positions, d_out]."""
+        return self.decode(torch.from_numpy(self.encode(x).dense()), x)
 
     def directions(self) -> Tensor:
         return self.W_dec
+
+
+def _check_activation(kind: str, n: int, k: int | float | None, threshold: Tensor | None, gates: tuple[Tensor | None, ...]) -> None:
+    if kind not in ACTIVATIONS:
+        raise unknown("activation of autoencoders", str(kind), ACTIVATIONS)
+    if kind in NEED_K and not (isinstance(k, int) and 1 <= k <= n):
+        raise BadInput(f"A {kind} autoencoder needs k from 1 to {n}; it says {k}.")
+    if kind == "groupmax" and n % int(k or 1):
+        raise BadInput(f"A groupmax autoencoder takes the largest of each of k equal groups; {n} units do not split into {k}.")
+    if kind == "batchtopk" and threshold is None and not (isinstance(k, (int, float)) and 0 < k <= n):
+        raise BadInput(f"A batchtopk autoencoder without threshold needs k from 1 to {n}; it says {k}.")
+    if kind == "jumprelu" and threshold is None:
+        raise BadInput("A JumpReLU autoencoder needs a threshold; the file has none.")
+    if kind == "gated" and any(g is None for g in gates):
+        raise BadInput("A gated autoencoder needs b_gate, b_mag and r_mag; the file lacks some of them.")
 
 
 class Identity(Dictionary):
@@ -171,6 +235,7 @@ class Identity(Dictionary):
     def __init__(self, width: int, directions: Tensor | None = None):
         """directions [width, d]: the columns of the layer that reads the neurons; None for the stream's own axes."""
         self.n_units = self.width = width
+        self.signed = True
         self._directions = directions
 
     def codes(self, values: NDArray[np.float32]) -> Codes:

@@ -1,1 +1,1 @@
-"""What people bring, made into samples: sound into waveforms (text into tokens is to come)."""
+"""What people bring, made into samples: sound into waveforms, text into tokens."""

@@ -25,6 +25,8 @@ MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
 MAX_CHANNELS = 16
 MIN_DURATION_S = 0.025
 """one 25 ms analysis window of a speech model"""
+AV_OPTIONS = {"format_whitelist": "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,mp3,ogg,flac,wav,w64,aiff,caf,amr,asf", "protocol_whitelist": ""}
+"""containers of sound only, and no protocol: playlists and references, which name other files and addresses, are not followed"""
 FORMATS = "wav, mp3, flac, ogg, opus, m4a or webm"
 
 
@@ -160,7 +162,7 @@ def _with_av(data: bytes) -> Iterator:
     import av
 
     try:
-        with av.open(io.BytesIO(data), "r", options={"protocol_whitelist": "file,pipe"}) as container:
+        with av.open(io.BytesIO(data), "r", options=AV_OPTIONS) as container:
             if not container.streams.audio:
                 raise _CannotRead("no sound in it")
             stream = container.streams.audio[0]

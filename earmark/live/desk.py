@@ -1,5 +1,6 @@
 """Where visitors' sounds are handled: one model for all, loaded when first needed, one run at a time, each within a time limit.
 
+A sound is read first, in a line of its own, so that a file that takes long holds up nobody who waits for the model.
 Nothing heavy is imported before a model is wanted.
 """
 
@@ -17,19 +18,25 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ..errors import BadInput, EarmarkError
+from ..shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ..shelf.store import Store
-from ..units import SAMPLE_RATE_HZ, Analysis, Waveform
-from .kept import Clip, Kept
+from ..units import SAMPLE_RATE_HZ, Analysis, Neighbour, Waveform
+from .kept import Brought, Clip, Kept
 
 if TYPE_CHECKING:
     from ..inputs.audio import Limits
     from ..runtime import Runtime
+    from .facts import Facts
 
 T = TypeVar("T")
 Tell = Callable[[float, str], object]
 
-DECODE_S = 20
+N_READERS = 3
+"""files read at a time"""
+DECODE_S = 12
 RUN_S = 120
+BROUGHT_BYTES, BROUGHT_S = 96_000_000, 600
+"""sounds that have been read and wait for the model: a minute of sound is 4 MB"""
 
 
 @dataclass(frozen=True)
@@ -46,46 +53,99 @@ class Desk:
     """One a process, shared by all visitors."""
 
     def __init__(self, store: Store, decode_s: float = DECODE_S, run_s: float = RUN_S):
-        self.store, self.kept = store, Kept()
+        self.store = store
+        self.kept: Kept[Clip] = Kept()
+        self._brought: Kept[Brought] = Kept(BROUGHT_BYTES, BROUGHT_S)
         self._decode_s, self._run_s = decode_s, run_s
-        self._decoding = ThreadPoolExecutor(2, "decode")
+        self._decoding = ThreadPoolExecutor(N_READERS, "decode")
         self._model = ThreadPoolExecutor(1, "model")
+        self._fetching = ThreadPoolExecutor(2, "fetch")
         self._loading: dict[str, Future[None]] = {}
+        self._progress: dict[str, str] = {}
+        self._facts: dict[str, Facts] = {}
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
 
     # -- the model -------------------------------------------------------------------------------------------------------
 
     def warm(self, slug: str) -> State:
-        """Start loading a dictionary's model in the background, unless that has been done, and say how far it is."""
+        """Start loading a dictionary's model in the background, unless that has been done, and say how far it is. Nothing is fetched."""
         with self._lock:
-            before = self._loading.get(slug)
-            if before is None or (before.done() and before.exception() is not None):
+            if self._idle(slug) and not self.far(slug):
                 self._loading[slug] = self._model.submit(self._open, slug)
         return self.state(slug)
+
+    def open(self, slug: str) -> State:
+        """The same, but what is not on this machine is fetched from the Hub first: only where a visitor asks for it."""
+        self.store.catalog.dictionary(slug)
+        with self._lock:
+            if self._idle(slug):
+                self._loading[slug] = self._fetching.submit(self._fetch, slug)
+        return self.state(slug)
+
+    def _idle(self, slug: str) -> bool:
+        before = self._loading.get(slug)
+        return before is None or (before.done() and (before.exception() is not None or self.facts(slug) is None))
+
+    def far(self, slug: str) -> tuple[str, ...]:
+        """The Hub's repositories that opening a dictionary fetches from first."""
+        entry = self.store.catalog.dictionary(slug)
+        return far_away(entry, self.store.catalog.model(entry.model), self.store.settings)
 
     def state(self, slug: str) -> State:
         loading = self._loading.get(slug)
         if loading is None:
-            return State("idle", "The model is not loaded yet.")
+            far = self.far(slug)
+            return State("idle", f"To be fetched from the Hub first: {' and '.join(far)}." if far else "The model is not loaded yet.")
         if not loading.done():
-            return State("loading", "The model is loading; you can bring a sound already.")
+            return State("loading", self._progress.get(slug, "The model is loading; you can bring a sound already."))
         error = loading.exception()
         if error is None:
             return State("ready", "The model is ready.")
         return State("failed", str(error) if isinstance(error, EarmarkError) else "The model could not be loaded.")
 
+    def facts(self, slug: str) -> Facts | None:
+        """What is known of a dictionary that is in memory."""
+        held = self._runtime is not None and slug in self._runtime.loaded
+        return self._facts.get(slug) if held else None
+
+    def neighbours(self, slug: str, unit: int) -> tuple[Neighbour, ...]:
+        """The nearest directions of a dictionary that is in memory."""
+        from .facts import neighbours
+
+        held = self._runtime is not None and slug in self._runtime.loaded
+        return neighbours(self._open_runtime().open(slug), unit) if held else ()
+
+    def _fetch(self, slug: str) -> None:
+        """Runs beside the model's thread, so that a long download is in nobody's way."""
+        entry, settings = self.store.catalog.dictionary(slug), self.store.settings
+
+        def tell(done: int, total: int) -> None:
+            self._progress[slug] = f"Fetching from the Hub: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB."
+
+        self._progress[slug] = "Asking the Hub."
+        terms = Terms(max_mb=settings.hub_max_mb, tell=tell)
+        find_model(self.store.catalog.model(entry.model), settings, terms)
+        if entry.kind == "sae":
+            find_checkpoint(entry, settings, terms)
+        self._progress[slug] = "Opening and trying it."
+        try:
+            self._model.submit(self._open, slug).result()
+        finally:
+            self._progress.pop(slug, None)
+
     def _open(self, slug: str) -> None:
         from ..inputs.mel import mel_grey
+        from .facts import examine
 
-        self._open_runtime().open(slug)
+        self._facts[slug] = examine(self._open_runtime(), self.store, slug)
         mel_grey(Waveform(np.zeros(SAMPLE_RATE_HZ, np.float32)))  # its library loads slowly, too
 
     def _open_runtime(self) -> Runtime:
         from ..runtime import Runtime
 
         if self._runtime is None:
-            self._runtime = Runtime(self.store.settings)
+            self._runtime = Runtime(self.store.settings, HERE)
         return self._runtime
 
     def _run(self, work: Callable[[], T]) -> T:
@@ -129,13 +189,19 @@ class Desk:
         corpus = self.store.catalog.dictionary(slug).corpus
         return self.store.corpus(corpus or "").audio(sample)[0]
 
-    def listen(self, slug: str, data: bytes, sample: str | None = None, tell: Tell = lambda share, words: None) -> str:
-        """The token of the clip that a file's bytes become: read, run through the model once, kept."""
-        self.store.catalog.dictionary(slug)
-        tell(0.1, "Reading the sound")
-        waveform, notices = self.decode(data)
+    def bring(self, data: bytes, sample: str | None = None) -> str:
+        """The ticket with which the sound in a file's bytes waits for the model. Raises BadInput for what cannot be read."""
+        return self._brought.put(Brought(*self.decode(data), sample))
+
+    def listen(self, slug: str, ticket: str, tell: Tell = lambda share, words: None) -> str:
+        """The token of the clip that a brought sound becomes: run through the model once, kept. Raises BadInput for a ticket that is used or too old."""
+        self._hears(slug)
+        brought = self._brought.get(ticket)
+        self._brought.drop(ticket)
+        if brought is None:
+            raise BadInput("The sound is not here any more. Bring it once more.")
         tell(0.3, "Listening" if self.state(slug).name == "ready" else "Loading the model")
-        return self.kept.put(self._run(lambda: self._clip(slug, waveform, notices, sample, tell)))
+        return self.kept.put(self._run(lambda: self._clip(slug, brought.waveform, brought.notices, brought.sample, tell)))
 
     def heard(self, slug: str, sample: str) -> Clip | None:
         """A clip of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""
@@ -156,30 +222,41 @@ class Desk:
         """What the command `analyse` gives."""
         from .analysis import analyse, check_order
 
-        self.store.catalog.dictionary(slug)
+        self._hears(slug)
         check_order(top, order)
         waveform, _ = self.decode(data)
         return self._run(lambda: analyse(self._open_runtime(), self.store, slug, waveform, top=top, order=order))
+
+    def _hears(self, slug: str) -> None:
+        """Raise BadInput for a dictionary that cannot take a sound now."""
+        entry = self.store.catalog.dictionary(slug)
+        if self.store.catalog.model(entry.model).modality != "audio":
+            raise BadInput(f"{entry.model} reads text; it cannot hear a sound. Choose a dictionary of a speech model.")
+        far = self.far(slug)
+        if far:
+            raise BadInput(f"{' and '.join(far)} must be fetched from the Hub first: open {slug} on Browse, then bring the sound once more.")
 
     def _clip(self, slug: str, waveform: Waveform, notices: tuple[str, ...], sample: str | None, tell: Tell, words: bool = True) -> Clip:
         from ..inputs.mel import mel_grey
 
         runtime = self._open_runtime()
         runtime.open(slug)
-        opened, problems = [], {}
+        slugs, problems = [], {}
         for entry in self.store.catalog.siblings(slug):
             try:
-                opened.append(runtime.open(entry.slug))
+                runtime.open(entry.slug)
+                slugs.append(entry.slug)
             except EarmarkError as error:
                 problems[entry.slug] = str(error)
-        tell(0.5, "Listening")
-        model = self.store.catalog.dictionary(slug).model
-        taken = runtime.capture(model, waveform, opened)
-        codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in opened}
-        text = ""
-        if words:
-            tell(0.7, "Writing down the words")
-            text = runtime.read(model, waveform)
+        with runtime.using(*slugs) as opened:
+            tell(0.5, "Listening")
+            model = self.store.catalog.dictionary(slug).model
+            taken = runtime.capture(model, waveform, opened)
+            codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in opened}
+            text = ""
+            if words:
+                tell(0.7, "Writing down the words")
+                text = runtime.read(model, waveform)
         return Clip(wav_of(waveform), mel_grey(waveform), taken[opened[0].hook].grid, waveform.duration_s, text, codes, notices, problems, sample)
 
 

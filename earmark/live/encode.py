@@ -8,24 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..dictionaries import FORMATS
+from ..dictionaries import open_checkpoint
 from ..dictionaries.base import SparseAutoencoder
-from ..errors import BadInput, EarmarkError
+from ..errors import BadInput
 
-CHUNK = 4096
-
-
-def open_checkpoint(path: Path) -> SparseAutoencoder:
-    """A checkpoint of any known format. Raises BadInput with what each format said."""
-    if not path.exists():
-        raise BadInput(f"There is no file or folder '{path.name}'.")
-    refusals = []
-    for name, load in FORMATS.items():
-        try:
-            return load(path)
-        except EarmarkError as error:
-            refusals.append(f"{name}: {error}")
-    raise BadInput(f"'{path.name}' is no checkpoint of a known format. {' '.join(refusals)}")
+CHUNK_VALUES = 1 << 24
+"""feature values in memory at a time"""
 
 
 def read_activations(path: Path) -> np.ndarray:
@@ -47,21 +35,28 @@ def _chunk(sae: SparseAutoencoder, values: np.ndarray, name: str, decode: bool) 
     if not torch.isfinite(x).all():
         raise BadInput(f"'{name}' holds {int((~torch.isfinite(x)).sum())} values that are no finite float32 numbers; an autoencoder reads finite ones only.")
     f = sae.encode(x).dense()
-    return sae.decode(torch.from_numpy(f)).numpy() if decode else f
+    return sae.decode(torch.from_numpy(f), x).numpy() if decode else f
 
 
-def encode_file(checkpoint: Path, source: Path, target: Path, decode: bool) -> str:
-    """Write f as it multiplies W_dec, float32 [n_positions, n_units], or with `decode` the reconstruction [n_positions, width]."""
-    sae, x = open_checkpoint(checkpoint), read_activations(source)
+def encode_file(
+    checkpoint: Path, source: Path, target: Path, decode: bool, *, format: str | None = None, width: int | None = None, scale: str | None = None
+) -> str:
+    """Write f as it multiplies W_dec, float32 [n_positions, n_units], or with `decode` the reconstruction [n_positions, width].
+
+    The checkpoint is a file or a folder of any known format, opened as `open_checkpoint` says. Where a position's features depend on its
+    batch, the whole file is the batch.
+    """
+    sae, x = open_checkpoint(checkpoint, format=format, width=width, scale=scale).dictionary, read_activations(source)
     if x.shape[1] != sae.width:
         raise BadInput(f"'{source.name}' is {x.shape[1]} wide, the checkpoint reads {sae.width}.")
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise BadInput(f"'{target}' cannot be written: it must be a file's name in a folder that is there.")
     fresh = target.with_name(f".{target.name}.{os.getpid()}.npy")
     try:
-        out = np.lib.format.open_memmap(fresh, "w+", np.float32, (len(x), sae.width if decode else sae.n_units))
-        for start in range(0, len(x), CHUNK):
-            out[start : start + CHUNK] = _chunk(sae, x[start : start + CHUNK], source.name, decode)
+        out = np.lib.format.open_memmap(fresh, "w+", np.float32, (len(x), sae.width_out if decode else sae.n_units))
+        step = len(x) if sae.reads_batches else max(CHUNK_VALUES // sae.n_units, 1)
+        for start in range(0, len(x), step):
+            out[start : start + step] = _chunk(sae, x[start : start + step], source.name, decode)
         out.flush()
         del out
         os.replace(fresh, target)

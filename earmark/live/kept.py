@@ -8,11 +8,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ..units import FrameGrid
+from ..units import FrameGrid, Waveform
 
 if TYPE_CHECKING:
     from ..dictionaries.base import Codes
@@ -46,16 +46,38 @@ class Clip:
         return len(self.sound) + sum(a.nbytes for a in arrays)
 
 
-class Kept:
+@dataclass(frozen=True, eq=False)
+class Brought:
+    """A sound that has been read and waits for the model."""
+
+    waveform: Waveform
+    notices: tuple[str, ...] = ()
+    sample: str | None = None
+    """the corpus's clip that this is, where it was not brought"""
+
+    @property
+    def n_bytes(self) -> int:
+        return self.waveform.samples.nbytes
+
+
+class Sized(Protocol):
+    @property
+    def n_bytes(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
+
+
+class Kept(Generic[T]):
     """Clips by token. The one longest unused leaves when there are too many; each leaves when it is too old, seen or not."""
 
     def __init__(self, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S, clock: Callable[[], float] = time.monotonic):
         self._max_bytes, self.max_age_s, self._clock = max_bytes, max_age_s, clock
-        self._clips: OrderedDict[str, tuple[float, Clip]] = OrderedDict()
+        self._clips: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def put(self, clip: Clip, token: str | None = None) -> str:
+    def put(self, clip: T, token: str | None = None) -> str:
         """The token under which the clip is found from now on: one that nobody can guess, unless it is anybody's clip."""
         token = token or secrets.token_urlsafe(24)
         with self._lock:
@@ -80,7 +102,7 @@ class Kept:
             if self._clips:
                 self._wait()
 
-    def get(self, token: str) -> Clip | None:
+    def get(self, token: str) -> T | None:
         """The clip, or None when there is none: it was never there, is too old, or had to make room."""
         self._purge()
         with self._lock:

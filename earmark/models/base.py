@@ -6,14 +6,31 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import unknown
-from ..units import Activations, Hook, Waveform
+from ..errors import BadInput, unknown
+from ..inputs.text import Tokens
+from ..units import Activations, FrameGrid, Grid, Hook, TokenGrid, TokenSample, Waveform
+from .capture import taking
 
 Site = Literal["residual", "neurons", "preactivation"]
+Sample = TypeVar("Sample", Waveform, TokenSample)
+
+
+@dataclass(frozen=True)
+class ModelType:
+    """A kind of model that a family reads."""
+
+    name: str
+    """`model_type` of transformers' config.json, or the format's own name"""
+    title: str
+    source: str
+    """address of its description"""
 
 
 @dataclass(frozen=True)
@@ -25,9 +42,10 @@ class ModelFiles:
     """role -> file or folder; the roles are the family's own (`folder` is a transformers folder)"""
 
 
-class LoadedModel(ABC):
-    """A model in evaluation mode, shared by everybody; no method changes it."""
+class LoadedModel(ABC, Generic[Sample, Grid]):
+    """A model in evaluation mode, float32, shared by everybody; no method changes it."""
 
+    modality: ClassVar[Literal["audio", "text"]]
     sites: ClassVar[dict[str, tuple[str, Literal["input", "output"]]]]
     """site -> (module path with {i} for the layer, side), relative to `root`"""
 
@@ -44,27 +62,26 @@ class LoadedModel(ABC):
             module = self.root.get_submodule(path.format(i=layer))
         except AttributeError:
             raise unknown(f"layer of {self.slug}", str(layer), map(str, range(self.n_layers))) from None
-        return Hook(path.format(i=layer), side, self._width(module, side))
+        matrix = self._matrix(module)
+        width = self.width if matrix is None else matrix.shape[1 if side == "input" else 0]
+        return Hook(path.format(i=layer), side, width)
 
-    def _width(self, module: nn.Module, side: str) -> int:
-        if isinstance(module, nn.Linear):
-            return module.in_features if side == "input" else module.out_features
-        return self.width
+    def _matrix(self, module: nn.Module) -> Tensor | None:
+        """[outputs, inputs] of a linear layer; None for any other module."""
+        return module.weight if isinstance(module, nn.Linear) else None
 
     def directions(self, hook: Hook) -> Tensor | None:
         """Where each value at the hook points in the residual stream: float32 [hook.width, width], or None if it has no linear reader.
 
         For the input of an FFN's second linear layer these are that layer's columns.
         """
-        module = self.root.get_submodule(hook.module)
-        if hook.side == "input" and isinstance(module, nn.Linear):
-            return module.weight.detach().T.float()
-        return None
+        matrix = self._matrix(self.root.get_submodule(hook.module))
+        return matrix.detach().T.float() if hook.side == "input" and matrix is not None else None
 
     @property
     @abstractmethod
     def grid(self) -> tuple[float, float]:
-        """(hop_s, offset_s) of the positions at every hook."""
+        """(hop, offset) of the positions at every hook: in seconds for sound; a text's positions count tokens, (1, 0)."""
 
     @property
     @abstractmethod
@@ -76,9 +93,66 @@ class LoadedModel(ABC):
         """Width of the residual stream."""
 
     @abstractmethod
-    def capture(self, sample: Waveform, hooks: Sequence[Hook]) -> dict[Hook, Activations]:
+    def capture(self, sample: Sample, hooks: Sequence[Hook]) -> dict[Hook, Activations[Grid]]:
         """Activations of one sample at each hook, exact, padding left out. Nothing after the last hook is computed."""
 
     @abstractmethod
-    def read(self, sample: Waveform) -> str:
-        """What the model itself reads in the sample: its transcript."""
+    def read(self, sample: Sample) -> str:
+        """What the model itself reads in the sample: the transcript of a sound, the text of tokens."""
+
+
+class AudioModel(LoadedModel[Waveform, FrameGrid]):
+    """A model whose positions are frames of sound."""
+
+    modality = "audio"
+
+    def heard(self, sample: Waveform) -> NDArray[np.float32]:
+        """[n_samples]. Raises BadInput for a sample that is no sound."""
+        if not isinstance(sample, Waveform):
+            raise BadInput(f"{self.slug} reads sounds, not texts. Bring a recording, or choose a dictionary over a language model.")
+        return sample.samples
+
+
+class TextModel(LoadedModel[TokenSample, TokenGrid]):
+    """A causal language model whose positions are tokens."""
+
+    modality = "text"
+
+    def __init__(self, slug: str, root: Any, tokens: Tokens, n_layers: int, width: int):
+        super().__init__(slug, root)
+        self._tokens, self._n_layers, self._width = tokens, n_layers, width
+
+    @property
+    def grid(self) -> tuple[float, float]:
+        return 1.0, 0.0
+
+    @property
+    def n_layers(self) -> int:
+        return self._n_layers
+
+    @property
+    def width(self) -> int:
+        return self._width
+
+    def tokenize(self, text: str, max_tokens: int | None = None) -> TokenSample:
+        """A text as the model reads it; the family says what stands in front. Raises BadInput for a text that cannot be used."""
+        return self._tokens.read(text, max_tokens)
+
+    def sample(self, ids: Sequence[int]) -> TokenSample:
+        """Tokens that are at hand already, exactly as they are."""
+        return self._tokens.sample(ids)
+
+    def capture(self, sample: TokenSample, hooks: Sequence[Hook]) -> dict[Hook, Activations[TokenGrid]]:
+        """float32 [n_tokens, width] at each hook. Raises BadInput for a sound, and for more tokens than the model has positions."""
+        if not isinstance(sample, TokenSample):
+            raise BadInput(f"{self.slug} reads texts, not sounds. Bring a text, or choose a dictionary over a speech model.")
+        if not 1 <= len(sample.ids) <= self._tokens.n_context:
+            raise BadInput(f"The sample has {len(sample.ids)} tokens; {self.slug} reads 1 to {self._tokens.n_context} at once.")
+        with torch.inference_mode(), taking(self.root, hooks) as taken:
+            self.root(torch.tensor([sample.ids]))
+        grid = TokenGrid(sample.tokens)
+        return {hook: Activations(value[0].float().numpy(), grid) for hook, value in taken.items()}
+
+    def read(self, sample: TokenSample) -> str:
+        """The text itself, as the tokens print it."""
+        return sample.text

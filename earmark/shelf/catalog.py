@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,11 +21,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class HubFiles:
-    """Files of one Hub repository."""
+    """Files of one Hub repository: only these are fetched, when first needed."""
 
     repo: str
     files: tuple[str, ...] = ()
+    """paths inside the repository; `*` stands for any part of a name"""
     revision: str = "main"
+    """a branch, a tag, or a commit's 40 digits"""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """digests of files, by path, where they are known"""
+
+
+@dataclass(frozen=True)
+class HubTables:
+    """A folder of a Hub dataset repository that holds a manifest and its tables, as `publish` leaves them."""
+
+    repo: str
+    folder: str = ""
+    revision: str = "main"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A unit that the publisher of a dictionary gives as an example."""
+
+    unit: int
+    note: str = ""
+    """what the publisher says that it responds to"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +73,8 @@ class ModelEntry:
     path: str | None = None
     """a transformers folder on this machine, relative to the catalog"""
     hub: HubFiles | None = None
+    tokenizer: HubFiles | None = None
+    """the repository of its tokenizer, where that is another one"""
     packages: tuple[PackageFile, ...] = ()
 
 
@@ -64,6 +89,8 @@ class CorpusEntry:
     source: str = ""
     credit: str = ""
     """the notice shown wherever a sample plays"""
+    tables: HubTables | None = None
+    """where the samples are, unless they lie beside the catalog"""
 
 
 @dataclass(frozen=True)
@@ -80,9 +107,18 @@ class DictionaryEntry:
     title: str = ""
     corpus: str | None = None
     format: str | None = None
-    """of an SAE's checkpoint"""
+    """of an SAE's checkpoint; recognised by its content when left out"""
     folder: str | None = None
-    """of an SAE's checkpoint, relative to the catalog"""
+    """of an SAE's checkpoint: relative to the catalog, or inside the repository that `hub` names"""
+    file: str | None = None
+    """the same for a checkpoint that is a single file"""
+    hub: HubFiles | None = None
+    """the repository of an SAE's checkpoint; its files default to `file`, or to all of `folder`"""
+    scale: str | None = None
+    """how inputs are normed, for formats that leave it open; tried out when left out"""
+    tables: HubTables | None = None
+    """where the tables are, unless they lie beside the catalog"""
+    suggestions: tuple[Suggestion, ...] = ()
     licence: str = ""
     source: str = ""
 
@@ -136,7 +172,7 @@ def read_catalog(folder: Path) -> Catalog:
         raise BadInput(f"There is no catalog.toml in '{folder}'. Set EARMARK_DATA to a folder that has one.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"catalog.toml cannot be read: {error}.") from None
-    models = {s: _entry(ModelEntry, "models", s, _nested(s, v)) for s, v in _section(raw, "models").items()}
+    models = {s: _entry(ModelEntry, "models", s, v) for s, v in _section(raw, "models").items()}
     corpora = {s: _entry(CorpusEntry, "corpora", s, v) for s, v in _section(raw, "corpora").items()}
     dictionaries = {s: _entry(DictionaryEntry, "dictionaries", s, v) for s, v in _section(raw, "dictionaries").items()}
     for d in dictionaries.values():
@@ -144,8 +180,8 @@ def read_catalog(folder: Path) -> Catalog:
             raise BadInput(f"catalog.toml: dictionaries.{d.slug} has kind '{d.kind}'; valid: {', '.join(KINDS)}.")
         if d.model not in models:
             raise BadInput(f"catalog.toml: dictionaries.{d.slug} names the model '{d.model}', which is not listed.")
-        if d.kind == "sae" and not (d.format and d.folder):
-            raise BadInput(f"catalog.toml: dictionaries.{d.slug} is an SAE and needs `format` and `folder`.")
+        if d.kind == "sae" and (d.folder is None) == (d.file is None):
+            raise BadInput(f"catalog.toml: dictionaries.{d.slug} is an SAE and needs `folder` or `file`, where its checkpoint lies.")
     return Catalog(folder, raw.get("default", next(iter(dictionaries), "")), models, corpora, dictionaries)
 
 
@@ -156,14 +192,58 @@ def _section(raw: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
     return section
 
 
-def _nested(slug: str, value: dict[str, Any]) -> dict[str, Any]:
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+def check_repo(repo: str) -> str:
+    """The name of a Hub repository. Raises BadInput unless it is owner/name."""
+    if not isinstance(repo, str) or not _REPO.fullmatch(repo) or ".." in repo or "--" in repo:
+        raise BadInput(f"'{str(repo)[:100]}' is no Hub repository: owner/name is needed, such as pavanyellow/wave-sae.")
+    return repo
+
+
+def check_inside(path: str) -> str:
+    """A path inside a repository. Raises BadInput when it is absolute or leads out."""
+    if path.startswith("/") or "\\" in path or any(part in {"..", "."} for part in path.split("/")):
+        raise BadInput(f"'{path[:100]}' is no path inside a repository.")
+    return path
+
+
+def _hub_files(value: dict[str, Any]) -> HubFiles:
+    found = HubFiles(**{**value, "files": tuple(value.get("files", ())), "sha256": dict(value.get("sha256", {}))})
+    check_repo(found.repo)
+    for path in found.files:
+        check_inside(path)
+    return found
+
+
+def _hub_tables(value: dict[str, Any]) -> HubTables:
+    found = HubTables(**value)
+    check_repo(found.repo)
+    check_inside(found.folder)
+    return found
+
+
+# key -> how its value is read, and what it must look like
+_NESTED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "hub": (_hub_files, "{ repo, files, revision, sha256 }"),
+    "tokenizer": (_hub_files, "{ repo, files, revision, sha256 }"),
+    "tables": (_hub_tables, "{ repo, folder, revision }"),
+    "packages": (lambda value: tuple(PackageFile(**p) for p in value), "a list of tables with role, package, file and sha256"),
+    "suggestions": (lambda value: tuple(Suggestion(**s) for s in value), "a list of { unit, note }"),
+}
+
+
+def _nested(section: str, slug: str, value: dict[str, Any]) -> dict[str, Any]:
     value = dict(value)
-    try:
-        if "hub" in value:
-            value["hub"] = HubFiles(**{**value["hub"], "files": tuple(value["hub"].get("files", ()))})
-        value["packages"] = tuple(PackageFile(**p) for p in value.get("packages", ()))
-    except (TypeError, AttributeError, ValueError):
-        raise BadInput(f"catalog.toml: models.{slug} needs hub = {{ repo, files }} and packages with role, package, file and sha256.") from None
+    for key, (read, shape) in _NESTED.items():
+        try:
+            if key in value:
+                value[key] = read(value[key])
+        except BadInput as error:
+            raise BadInput(f"catalog.toml: {section}.{slug}: {error}") from None
+        except (TypeError, AttributeError, ValueError):
+            raise BadInput(f"catalog.toml: {key} of {section}.{slug} must be {shape}.") from None
     return value
 
 
@@ -175,7 +255,7 @@ def _entry(cls: type[T], section: str, slug: str, value: dict[str, Any]) -> T:
     if extra:
         raise BadInput(f"catalog.toml: {section}.{slug} has the unknown key '{extra[0]}'; valid: {', '.join(sorted(names - {'slug'}))}.")
     try:
-        return cls(**{"slug": slug, **value})
+        return cls(**{"slug": slug, **_nested(section, slug, value)})
     except TypeError as error:
         raise BadInput(f"catalog.toml: {section}.{slug} is incomplete: {str(error).split('__init__() ')[-1]}.") from None
 
@@ -187,9 +267,9 @@ def model_revision(model: ModelEntry) -> str:
     return f"{model.hub.repo}@{model.hub.revision}" if model.hub else f"path:{model.path}"
 
 
-def dictionary_revision(entry: DictionaryEntry, model: ModelEntry, hook: str, weights_sha256: str | None) -> str:
+def dictionary_revision(entry: DictionaryEntry, model: ModelEntry, hook: str, weights_sha256: str | None, scale: str | None = None) -> str:
     """A dictionary's short content hash: the same number means the same unit only under the same revision."""
-    parts = (model_revision(model), hook, entry.kind, weights_sha256 or "")
+    parts = (model_revision(model), hook, entry.kind, weights_sha256 or "", *([scale] if scale else []))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from ..errors import BadInput, BadTable, EarmarkError, NotFound
 from ..settings import Settings
 from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
 from .catalog import Catalog, DictionaryEntry, read_catalog
+from .hub.remote import Folder, Places
 from .schema import QUANTILES, SAMPLES, SPECS, TIMELINE_LEVELS
 from .tables import Table, read_manifest
 
@@ -31,9 +31,11 @@ GROUPS = ("top", "q90", "q75", "q50", "q25", "q00", "bottom")
 class Corpus:
     """Samples of one corpus: names, transcripts and lengths in memory; sounds and pictures read when asked for."""
 
-    def __init__(self, folder: Path):
-        self.manifest = read_manifest(folder)
-        self.table = Table(folder, SAMPLES, self.manifest)
+    def __init__(self, folder: Path | Folder):
+        place = folder if isinstance(folder, Folder) else Folder(folder)
+        self.manifest = read_manifest(place.path)
+        self.place = place
+        self.table = Table(place.path, SAMPLES, self.manifest, place.file)
         light = self.table.all(["id", "transcript", "transcript_by", "duration_s", "class_name"])
         self.ids: list[str] = light.column("id").to_pylist()
         self.transcripts: list[str] = [t or "" for t in light.column("transcript").to_pylist()]
@@ -67,16 +69,16 @@ class Corpus:
 class Dictionary:
     """Tables of one dictionary."""
 
-    def __init__(self, entry: DictionaryEntry, folder: Path):
+    def __init__(self, entry: DictionaryEntry, place: Folder):
         self.entry = entry
-        self.manifest = read_manifest(folder)
+        self.manifest = read_manifest(place.path)
         if "tables" not in self.manifest:
             raise BadTable(f"'{entry.slug}' has no tables yet. Build them with `python -m earmark build {entry.slug}`.")
         self.revision: str = self.manifest["revision"]
         self.corpus: str = self.manifest["tables"]["corpus"]
         self.hop_s: float = self.manifest["tables"]["hop_s"]
         self.offset_s: float = self.manifest["tables"]["offset_s"]
-        self._folder = folder
+        self._place = place
         self._open: dict[str, Table] = {}
         self._lock = threading.Lock()
 
@@ -92,7 +94,7 @@ class Dictionary:
         spec = {s.name: s for s in SPECS}[name]
         with self._lock:
             if name not in self._open:
-                self._open[name] = Table(self._folder, spec, self.manifest)
+                self._open[name] = Table(self._place.path, spec, self.manifest, self._place.file)
             return self._open[name]
 
     def check_unit(self, index: int) -> None:
@@ -106,32 +108,34 @@ class Store:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.catalog: Catalog = read_catalog(settings.data)
-        self._folders: dict[tuple[str, int], Any] = {}
-        self._lock = threading.Lock()
+        self._places = Places(settings)
 
-    def _opened(self, slug: str, make: Callable[[Path], Any]) -> Any:
-        folder = self.settings.data / slug
-        manifest = folder / "manifest.json"
-        stamp = manifest.stat().st_mtime_ns if manifest.exists() else 0
-        with self._lock:
-            if (slug, stamp) not in self._folders:
-                self._folders = {k: v for k, v in self._folders.items() if k[0] != slug}
-                self._folders[slug, stamp] = make(folder)
-            return self._folders[slug, stamp]
-
-    def dictionary(self, slug: str) -> Dictionary:
-        """A dictionary with its tables. Raises NotFound for an unlisted one and BadTable for one without sound tables."""
+    def dictionary(self, slug: str, fetch: bool = True) -> Dictionary:
+        """A dictionary with its tables; without `fetch`, only if they are here. Raises NotFound for an unlisted one, BadTable without sound tables."""
         entry = self.catalog.dictionary(slug)
-        return self._opened(slug, lambda folder: Dictionary(entry, folder))
+        return self._places.opened(slug, entry.tables, lambda place: Dictionary(entry, place), fetch, needs_tables=True)
 
     def corpus(self, slug: str) -> Corpus:
-        self.catalog.corpus(slug)
-        return self._opened(slug, Corpus)
+        """A corpus with its samples, fetched when it lies in a data set of the Hub."""
+        return self._places.opened(slug, self.catalog.corpus(slug).tables, Corpus)
 
     def has_tables(self, slug: str) -> bool:
         try:
-            return self.dictionary(slug).manifest is not None
+            return self.dictionary(slug, fetch=False).manifest is not None
         except EarmarkError:
+            return False
+
+    def is_bare(self, slug: str) -> bool:
+        """Whether a listed dictionary has no tables anywhere; damaged ones are another matter."""
+        entry = self.catalog.dictionary(slug)
+        manifest = self.settings.data / slug / "manifest.json"
+        if entry.tables is not None:
+            return False
+        if not manifest.is_file():
+            return True
+        try:
+            return "tables" not in read_manifest(manifest.parent)
+        except BadTable:
             return False
 
     def health(self, slug: str) -> dict[str, Any]:

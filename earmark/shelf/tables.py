@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -169,13 +169,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 class Table:
     """One table of a folder, checked against the manifest when opened and read by row group."""
 
-    def __init__(self, folder: Path, spec: TableSpec, manifest: dict[str, Any]):
+    def __init__(self, folder: Path, spec: TableSpec, manifest: dict[str, Any], path_of: Callable[[str], Path] | None = None):
+        """`path_of` gives the path of a file by its name, where it does not simply lie in the folder."""
         self._spec = spec
         self._lock = threading.Lock()
         names = sorted(n for n in manifest["files"] if n.startswith(spec.name + "-") and n.endswith(".parquet"))
         if not names:
             raise BadTable(f"'{folder.name}' has no table '{spec.name}'. Build its tables again.")
-        self._files = [_open_checked(folder, n, manifest["files"][n]["sha256"], spec) for n in names]
+        self._files = [_open_checked(folder.name, path_of(n) if path_of else folder / n, manifest["files"][n]["sha256"], spec) for n in names]
         self._groups: list[tuple[int, int]] = []
         self._first_keys: list[int] = []
         self._last_keys: list[int] = []
@@ -234,16 +235,16 @@ class Table:
             return pa.concat_tables([file.read(columns=columns, use_threads=False) for file in self._files])
 
 
-def _open_checked(folder: Path, name: str, sha256: str, spec: TableSpec) -> pq.ParquetFile:
-    path = folder / name
+def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> pq.ParquetFile:
+    name = f"'{folder}/{path.name}'"
     try:
         if sha256_of(path) != sha256:
-            raise BadTable(f"'{folder.name}/{name}' is not the file that its manifest names (sha256 differs). Fetch or build it again.")
+            raise BadTable(f"{name} is not the file that its manifest names (sha256 differs). Fetch or build it again.")
         file = pq.ParquetFile(path, memory_map=True)
     except FileNotFoundError:
-        raise BadTable(f"'{folder.name}/{name}' is missing. Fetch or build it again.") from None
+        raise BadTable(f"{name} is missing. Fetch or build it again.") from None
     except (OSError, pa.ArrowException) as error:
-        raise BadTable(f"'{folder.name}/{name}' cannot be read ({type(error).__name__}). Fetch or build it again.") from None
+        raise BadTable(f"{name} cannot be read ({type(error).__name__}). Fetch or build it again.") from None
     if file.schema_arrow.names != spec.schema.names:
-        raise BadTable(f"'{folder.name}/{name}' has other columns than this Earmark reads. Build it again.")
+        raise BadTable(f"{name} has other columns than this Earmark reads. Build it again.")
     return file

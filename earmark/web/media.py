@@ -70,9 +70,8 @@ def clips_zip(store: Store, unit: UnitId) -> bytes:
             _add(archive, f"{example.rank:02d}-{name}.{SUFFIXES.get(media_type, 'bin')}", sound)
         _add(archive, "examples.csv", csv_text([example_json(e) for e in top], EXAMPLE_COLUMNS).encode())
         for name in NOTICES:
-            path = store.settings.data / slug / name
-            if path.is_file():
-                _add(archive, name, path.read_bytes())
+            if name in corpus.manifest["files"]:
+                _add(archive, name, corpus.place.file(name).read_bytes())
         entry = store.catalog.corpus(slug)
         _add(archive, "CREDIT.txt", f"{entry.title}\n{entry.credit}\nLicence: {entry.licence}\nSource: {entry.source}\n".encode())
     return out.getvalue()

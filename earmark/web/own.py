@@ -40,4 +40,14 @@ def own_routes(desk: Desk) -> list[Route]:
         found = desk.state(request.path_params["dictionary"])
         return private(JSONResponse({"state": found.name, "text": found.text}))
 
-    return [Route("/own/{token}/sound.wav", sound), Route("/own/{token}/mel.png", mel), Route("/model/{dictionary}", state)]
+    @answered
+    async def open_(request: Request) -> Response:
+        found = await run_in_threadpool(desk.open, request.path_params["dictionary"])
+        return private(JSONResponse({"state": found.name, "text": found.text}))
+
+    return [
+        Route("/own/{token}/sound.wav", sound),
+        Route("/own/{token}/mel.png", mel),
+        Route("/model/{dictionary}", state),
+        Route("/model/{dictionary}/open", open_, methods=["POST"]),
+    ]

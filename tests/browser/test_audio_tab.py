@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from playwright.sync_api import Browser
 from earmark.models.whisper import Whisper
 from earmark.offline.tables.build import build
 from tests.browser.conftest import FLAGS, Visitor
+from tests.fixtures.hostile import hostile
 from tests.fixtures.toy import make_house, sound
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 1, "has_touch": True, "is_mobile": True}
@@ -33,7 +35,7 @@ def house(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="module")
 def app(house, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """The page in this process, with a count of the model's runs: `base`, `desk`, `runs`, `uploads`."""
-    from app import create_app, launch_options
+    from app import create_page, launch_options
     from earmark.live.desk import Desk
     from earmark.shelf.store import Store
 
@@ -45,8 +47,8 @@ def app(house, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNames
     patch.setattr(Whisper, "capture", lambda self, sample, hooks: (runs.append(sample.duration_s), capture(self, sample, hooks))[1])
     store = Store(house)
     desk = Desk(store)
-    demo = create_app(house, store, desk)
-    _, url, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(store, desk))
+    demo, page = create_page(store, desk)
+    _, url, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(store, desk, page))
     yield SimpleNamespace(base=url.rstrip("/"), desk=desk, runs=runs, uploads=uploads, queue=demo._queue)
     demo.close()
     patch.undo()
@@ -130,6 +132,23 @@ def test_what_is_no_sound_gets_a_sentence_and_the_tab_works_on(visitor, tmp_path
     page.wait_for_function("document.querySelector('[data-say]').innerText.includes('empty')")
     bring(page, save(tmp_path, "good.wav", sound(5, 1.0)))
     assert page.locator("#em-audio-answer [role=alert]").count() == 0
+
+
+def test_hostile_files_through_the_page(visitor, app, tmp_path):
+    canary = tmp_path / "canary.wav"
+    canary.write_bytes(sound(7, 3.0))
+    files = hostile(canary, int(app.base.rsplit(":", 1)[1]), 25 * 60)
+    page = visitor.open("/?tab=audio&dictionary=toy-sae")
+    said = "() => document.querySelector('#em-audio-answer [role=alert]')?.dataset.once || ''"
+    for name in set(files) - {"bomb.ogg", "bomb.opus", "bomb.mp3", "endless.webm"}:  # slow to make
+        make, words = files[name]
+        before = page.evaluate(said)
+        page.set_input_files("[data-file]", save(tmp_path, name, make()))
+        page.wait_for_function(f"before => {{ const now = ({said})(); return now && now !== before }}", arg=before, timeout=30_000)
+        assert re.search(words, page.locator("#em-audio-answer").inner_text()), name
+    bring(page, save(tmp_path, "good.wav", sound(5, 1.0)))
+    assert "1.00 s" in page.locator("#em-audio-clip .em-cap small").inner_text()
+    assert not [p for p in app.uploads.rglob("*") if p.is_file()]
 
 
 def test_a_file_that_is_too_large_is_not_sent(visitor, tmp_path):
@@ -232,6 +251,24 @@ def test_an_example_is_one_click(visitor, app):
     page.get_by_role("button", name="Forget").click()
     page.wait_for_selector("text=Nothing yet")
     assert page.evaluate("window.earmark.clip") == ""
+
+
+def test_what_is_pressed_before_gradio_is_there_is_not_lost(visitor, tmp_path):
+    page, held = visitor.page, []
+    page.route("**/assets/index-*.js", lambda route: held.append(route))
+    for press in (
+        lambda: page.locator("#em-first [data-try]").nth(1).click(),
+        lambda: page.set_input_files("#em-first [data-file]", save(tmp_path, "early.wav", sound(8, 1.7))),
+    ):
+        held.clear()
+        page.goto(visitor.base + "/?tab=audio&dictionary=toy-sae", wait_until="commit")
+        press()
+        assert page.locator("#em-audio-hits article").count() == 0
+        for route in held:
+            route.continue_()
+        page.wait_for_selector("#em-audio-hits article.em-hit.drawn", timeout=60_000)
+        page.evaluate("sessionStorage.clear()")
+    assert "1.70 s" in page.locator("#em-audio-clip .em-cap small").inner_text()
 
 
 def test_opening_the_tab_says_that_the_model_is_there(visitor):

@@ -139,13 +139,14 @@ def imported(folder: str, name: str) -> ModuleType:
 
 
 def test_families_name_every_file() -> None:
-    found = {n: imported("earmark/models", n) for n in names_in("earmark/models", {"base", "capture"})}
+    found = {n: imported("earmark/models", n) for n in names_in("earmark/models", {"base", "capture", "folder", "openai"})}
     assert {m.FAMILY: m.load for m in found.values()} == earmark.models.FAMILIES
 
 
 def test_formats_name_every_file() -> None:
-    found = {n: imported("earmark/dictionaries", n) for n in names_in("earmark/dictionaries", {"base"})}
-    assert {m.FORMAT: m.load for m in found.values()} == earmark.dictionaries.FORMATS
+    found = {n: imported("earmark/dictionaries", n) for n in names_in("earmark/dictionaries", {"base", "activations", "norms", "files", "checkpoint"})}
+    assert {m.FORMAT: m for m in found.values()} == earmark.dictionaries.FORMATS
+    assert all(callable(m.load) and callable(m.recognises) and m.PUBLISHER.source for m in found.values())
 
 
 SOURCES_FOLDER = "earmark/offline/corpora/sources"

@@ -67,10 +67,14 @@ def test_nothing_generated_lies_here() -> None:
     assert not strange
 
 
-def test_every_listed_folder_has_its_manifest_and_licence() -> None:
+def test_every_shipped_folder_has_its_manifest_and_licence() -> None:
+    """What lies here, and at least the default, the others over its layer and their corpus; the rest is on the Hub."""
     settings = Settings.from_env({})
     catalog = read_catalog(settings.data)
-    for slug in [*catalog.corpora, *catalog.dictionaries]:
+    here = {p.name for p in settings.data.iterdir() if p.is_dir()}
+    assert here <= {*catalog.corpora, *catalog.dictionaries}
+    assert here >= {*(d.slug for d in catalog.siblings(catalog.default)), str(catalog.dictionary(catalog.default).corpus)}
+    for slug in here:
         for name in ("manifest.json", "LICENSE"):
             assert (settings.data / slug / name).is_file(), f"precomputed/{slug} has no {name}"
 

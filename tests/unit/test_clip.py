@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +12,14 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from components.audio import answer_to
+from components.audio import answer_to, ticket_for
 from components.uploads import uploaded
 from components.views.clip import N_HITS, form_view, hits_view
 from earmark.errors import BadInput, EarmarkError, NotFound
 from earmark.inputs.audio import Limits, decode
 from earmark.links import HeardView, Link
 from earmark.live.analysis import rank
-from earmark.live.desk import Desk
+from earmark.live.desk import N_READERS, Desk
 from earmark.live.kept import Clip, Kept
 from earmark.settings import Settings
 from earmark.shelf.store import Store
@@ -47,7 +48,7 @@ def desk(bare: Settings) -> Desk:
 
 
 def heard(desk: Desk, data: bytes, slug: str = "toy-sae") -> Clip:
-    clip = desk.kept.get(desk.listen(slug, data))
+    clip = desk.kept.get(desk.listen(slug, desk.bring(data)))
     assert clip is not None
     return clip
 
@@ -206,9 +207,9 @@ def test_only_what_was_uploaded_is_read(desk: Desk, tmp_path: Path, monkeypatch:
     inside.write_bytes(sound(1, 1.0))
     (tmp_path / "up" / "link.wav").symlink_to(outside)
     for path in (str(outside), str(tmp_path / "up" / ".." / "secret.wav"), str(tmp_path / "up" / "link.wav"), "", "\0", str(tmp_path / "up")):
-        assert "not here any more" in answer_to(desk, {"path": path, "dictionary": "toy-sae"}, lambda *_: None)
+        assert "not here any more" in ticket_for(desk, {"path": path, "dictionary": "toy-sae"})
     assert outside.is_file() and uploaded(str(inside)) == inside.resolve()
-    assert "data-token" in answer_to(desk, {"path": str(inside), "dictionary": "toy-sae"}, lambda *_: None)
+    assert "data-ticket" in ticket_for(desk, {"path": str(inside), "dictionary": "toy-sae"})
     assert not inside.exists()
 
 
@@ -216,7 +217,7 @@ def test_what_cannot_be_read_is_deleted_too(desk: Desk, tmp_path: Path, monkeypa
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"<script>alert(1)</script>")
-    said = answer_to(desk, {"path": str(bad), "dictionary": "toy-sae"}, lambda *_: None)
+    said = ticket_for(desk, {"path": str(bad), "dictionary": "toy-sae"})
     assert "cannot be read as sound" in said and not bad.exists()
 
 
@@ -224,8 +225,8 @@ def test_what_cannot_be_read_is_deleted_too(desk: Desk, tmp_path: Path, monkeypa
     "asked", [{}, {"dictionary": "<b>none</b>", "sample": "s"}, {"dictionary": "toy-sae", "sample": "../x"}, {"dictionary": "toy-sae", "path": None}]
 )
 def test_nonsense_gets_a_sentence(desk: Desk, asked: dict):
-    said = answer_to(desk, asked, lambda *_: None)
-    assert 'role="alert"' in said and "<b>none" not in said
+    for said in (ticket_for(desk, asked), answer_to(desk, asked | {"ticket": "nobody's"}, lambda *_: None)):
+        assert 'role="alert"' in said and "<b>none" not in said
 
 
 def test_a_file_that_takes_too_long_is_given_up():
@@ -248,11 +249,30 @@ def test_no_more_is_kept_of_a_long_file_than_is_used():
     assert most < 120e6
 
 
+def test_a_ticket_is_good_once(desk: Desk):
+    ticket = desk.bring(sound(1, 0.5))
+    token = desk.listen("toy-sae", ticket)
+    assert desk.kept.get(token) is not None and desk.kept.get(ticket) is None
+    with pytest.raises(BadInput, match="not here any more"):
+        desk.listen("toy-sae", ticket)
+
+
+def test_files_that_take_long_hold_up_neither_the_model_nor_other_files(bare: Settings):
+    desk = Desk(Store(bare))
+    ticket, go = desk.bring(sound(1, 0.5)), threading.Event()
+    slow = [desk._decoding.submit(go.wait, 60) for _ in range(N_READERS - 1)]
+    try:
+        assert desk.kept.get(desk.listen("toy-sae", ticket)) and desk.kept.get(desk.listen("toy-sae", desk.bring(sound(2, 0.5))))
+        assert not any(s.done() for s in slow)
+    finally:
+        go.set()
+
+
 def test_a_run_that_takes_too_long_is_given_up_with_a_sentence(bare: Settings):
     desk = Desk(Store(bare), run_s=0.05)
     desk._model.submit(time.sleep, 0.5)
     with pytest.raises(BadInput, match="took longer than 0 s.*shorter sound"):
-        desk.listen("toy-sae", sound(1, 0.5))
+        desk.listen("toy-sae", desk.bring(sound(1, 0.5)))
 
 
 def test_the_state_of_the_model_is_told(bare: Settings):

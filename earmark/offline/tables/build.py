@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from ... import __version__
-from ...errors import BadInput, BadTable
+from ...errors import BadInput, BadTable, MissingWeights
 from ...runtime import Opened, Runtime
 from ...settings import Settings
 from ...shelf.catalog import licence_text, read_catalog
+from ...shelf.hub import HERE, find_checkpoint
 from ...shelf.store import Corpus
 from ...shelf.tables import FORMAT, files_of, new_folder, read_manifest, write_json
 from ...units import SIGNED_KINDS, Kind
@@ -122,9 +123,12 @@ def _build(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Cor
 
 
 def _openable(runtime: Runtime, slug: str) -> bool:
-    """Whether a sibling can join the pass: an SAE that is not trained yet cannot."""
+    """Whether a sibling can join the pass: an SAE that is not trained yet, or not on this machine, cannot."""
     entry = runtime.catalog.dictionary(slug)
-    return entry.folder is None or (runtime.settings.data / entry.folder).is_dir()
+    try:
+        return entry.kind != "sae" or find_checkpoint(entry, runtime.settings, HERE).exists()
+    except MissingWeights:
+        return False
 
 
 def _plan(settings: Settings, opened: Sequence[Opened], corpus: Corpus, corpus_slug: str, n_workers: int, limit: int | None) -> Plan:

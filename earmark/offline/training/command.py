@@ -7,7 +7,7 @@ import json
 import shutil
 
 from ... import __version__
-from ...dictionaries import saelens
+from ...dictionaries import open_checkpoint, saelens
 from ...errors import BadInput
 from ...settings import Settings
 from ...shelf.catalog import DictionaryEntry, dictionary_revision, read_catalog
@@ -37,7 +37,7 @@ def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpu
                     shutil.copy2(path, folder / path.name)
         saelens.save(sae, folder, {"model_name": entry.model, "hook_name": str(stored.hook), "dataset_path": corpus})
         (folder / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
-        shipped = saelens.load(folder)  # the figures are those of the file, half precision and all
+        shipped = open_checkpoint(folder, format=saelens.FORMAT).dictionary  # the figures are those of the file, half precision and all
         figures = _figures(shipped, stored, chosen)
         weights = sha256_of(folder / saelens.WEIGHTS)
         manifest = {

@@ -36,6 +36,6 @@ def recompute(settings: Settings, slug: str) -> dict[str, Any]:
         sound = decode(corpus.audio(name)[0], CORPUS_LIMITS).waveform
         x = runtime.capture(opened.entry.model, sound, [opened])[opened.hook].values
         f = sae.encode(torch.from_numpy(x)).dense()
-        meter.add(x, sae.decode(torch.from_numpy(f)).numpy(), f)
+        meter.add(x, sae.decode(torch.from_numpy(f), torch.from_numpy(x)).numpy(), f)
     figures = meter.result().json()
     return {**stored, **figures, "dead": stored["dead"], "dead_held_out": figures["dead"]}

@@ -1,21 +1,24 @@
-"""Where a model's files lie: a local path, an installed package, or the Hub, in that order; nothing is loaded here."""
+"""Where the files of a model, a checkpoint or a table lie: a local path, an installed package, or the Hub, in that order; nothing is loaded here."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from ..errors import MissingWeights
-from ..settings import Settings
-from .catalog import HubFiles, ModelEntry, PackageFile
-from .tables import sha256_of, write_json
+from ...errors import MissingWeights
+from ...settings import Settings
+from ..catalog import DictionaryEntry, HubFiles, ModelEntry, PackageFile
+from ..tables import sha256_of, write_json
+from .download import Terms, fetch
 
-HUB_TIMEOUT_S = "10"
+ALL = Terms()
+HERE = Terms(allowed=False)
 
 
-def find_model(entry: ModelEntry, settings: Settings) -> dict[str, Path]:
+def find_model(entry: ModelEntry, settings: Settings, terms: Terms = ALL) -> dict[str, Path]:
     """{role: path} of a model's files. Raises MissingWeights, which says what was tried and what would help."""
     tried: list[str] = []
     if entry.path is not None:
@@ -30,12 +33,48 @@ def find_model(entry: ModelEntry, settings: Settings) -> dict[str, Path]:
             tried.append(str(error).rstrip("."))
     if entry.hub is not None:
         try:
-            return {"folder": fetch_hub(entry.hub, settings)}
+            found = {"folder": fetch(entry.hub, settings, terms=terms)}
+            return found | ({"tokenizer": fetch(entry.tokenizer, settings, terms=terms)} if entry.tokenizer else {})
         except MissingWeights as error:
             tried.append(str(error).rstrip("."))
     raise MissingWeights(
         f"The weights of {entry.slug} were not found: {'; '.join(tried) or 'no source is listed'}. Run `make setup`, or let this machine reach the Hub."
     )
+
+
+def checkpoint_files(entry: DictionaryEntry) -> HubFiles | None:
+    """The files of the Hub that an SAE's checkpoint consists of; None for a local one."""
+    if entry.hub is None or entry.hub.files:
+        return entry.hub
+    folder = (entry.folder or "").strip("/")
+    return replace(entry.hub, files=(entry.file,) if entry.file else (f"{folder}/*" if folder else "*",))
+
+
+def find_checkpoint(entry: DictionaryEntry, settings: Settings, terms: Terms = ALL) -> Path:
+    """The folder or the file of an SAE's checkpoint. Raises MissingWeights, which says what was tried."""
+    inside = entry.file or entry.folder or ""
+    source = checkpoint_files(entry)
+    if source is None:
+        path = settings.data / inside
+        if not path.exists():
+            raise MissingWeights(f"The checkpoint of {entry.slug} was not found: there is no '{inside}' beside the catalog.")
+        return path
+    try:
+        return fetch(source, settings, terms=terms) / inside
+    except MissingWeights as error:
+        raise MissingWeights(f"The checkpoint of {entry.slug} was not found: {str(error).rstrip('.')}.") from None
+
+
+def far_away(entry: DictionaryEntry, model: ModelEntry, settings: Settings) -> tuple[str, ...]:
+    """The Hub repositories that opening a dictionary would fetch from. Nothing is asked and nothing is fetched."""
+    far = []
+    for hub, find in ((model.hub, lambda: find_model(model, settings, HERE)), (entry.hub, lambda: find_checkpoint(entry, settings, HERE))):
+        try:
+            if hub is not None:
+                find()
+        except MissingWeights:
+            far.append(hub.repo)  # type: ignore[union-attr]
+    return tuple(far)
 
 
 def find_package_file(source: PackageFile, cache: Path) -> Path:
@@ -75,18 +114,3 @@ def _digest(path: Path, cache: Path) -> str:
         except OSError:
             pass  # a cache that cannot be written costs time, nothing else
     return known[key]
-
-
-def fetch_hub(source: HubFiles, settings: Settings) -> Path:
-    """A local folder with the named files of a Hub repository, from its cache where they are."""
-    import os
-
-    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", HUB_TIMEOUT_S)
-    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", HUB_TIMEOUT_S)
-    import httpx2
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(source.files) or None, local_files_only=settings.offline))
-    except (OSError, ValueError, httpx2.HTTPError) as error:
-        raise MissingWeights(f"the Hub did not give {source.repo} ({type(error).__name__})") from None

@@ -1,0 +1,128 @@
+"""The command line's words: commands, their arguments and what they are for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from .settings import Settings
+
+Command = Callable[[argparse.Namespace, Settings], int | None]
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:20]) < 2**32):
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is no whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def _reading(command: argparse.ArgumentParser) -> None:
+    """How a checkpoint is to be read."""
+    command.add_argument("--format", help="the checkpoint's format, where it is not to be recognised")
+    command.add_argument("--width", type=int, help="width of the activations, for checkpoints whose shapes do not tell it")
+    command.add_argument("--scale", help="what is done to the input, where the checkpoint leaves it open")
+
+
+def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """The whole command line; `run` holds what each command does."""
+    whole = argparse.ArgumentParser(prog="python -m earmark", description="Hear and read what the features inside a model respond to.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, help_: str, json_: bool = False) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help_, description=help_)
+        added.set_defaults(run=run[name])
+        if json_:
+            added.add_argument("--json", action="store_true", help="print JSON")
+        return added
+
+    command("list", "the dictionaries of the catalog", json_=True)
+
+    command("formats", "whose checkpoints are read, and from which files", json_=True)
+
+    unit = command("unit", "a unit's card: statistics, examples, neighbours", json_=True)
+    unit.add_argument("dictionary")
+    unit.add_argument("index", type=int)
+
+    search = command("search", "samples by the peak of a unit", json_=True)
+    search.add_argument("dictionary")
+    search.add_argument("index", type=int)
+    search.add_argument("--min", type=float, help="smallest peak")
+    search.add_argument("--max", type=float, help="largest peak")
+    search.add_argument("--absolute", action="store_true", help="compare magnitudes: negative values count as strongly as positive ones")
+    search.add_argument("--n", type=int, default=20, help="how many samples (default 20)")
+
+    compare = command("compare", "two units beside each other, such as a feature and a neuron", json_=True)
+    compare.add_argument("a", metavar="DICTIONARY:UNIT")
+    compare.add_argument("b", metavar="DICTIONARY:UNIT")
+
+    analyse = command("analyse", "the units that fire on a sound", json_=True)
+    analyse.add_argument("dictionary")
+    analyse.add_argument("--audio", type=Path, required=True, help="sound file")
+    analyse.add_argument("--top", type=int, default=20, help="how many units (default 20)")
+    analyse.add_argument("--order", default="relative", help="relative, peak, mean or rarity (default relative)")
+    analyse.add_argument("--no-transcript", action="store_true", help="leave the model's transcript out")
+
+    health = command("health", "figures of a dictionary on held-out samples", json_=True)
+    health.add_argument("dictionary")
+    health.add_argument("--recompute", action="store_true", help="run the model again instead of reading what was stored")
+
+    command("models", "the kinds of models that are read", json_=True)
+
+    opened = command("open", "what a checkpoint is, what it needs, and its entry for catalog.toml", json_=True)
+    opened.add_argument("name", metavar="REPO_FOLDER_OR_FILE", help="a file or folder, or owner/name[/path][@revision] on the Hub")
+    _reading(opened)
+
+    encode = command("encode", "activations in a .npy file into feature values, by a checkpoint alone")
+    encode.add_argument("checkpoint", type=Path)
+    encode.add_argument("--in", dest="input", type=Path, required=True, help="float [n_positions, width]")
+    encode.add_argument("--out", dest="output", type=Path, required=True, help="float32 [n_positions, n_units], or [n_positions, width] with --decode")
+    _reading(encode)
+    encode.add_argument("--decode", action="store_true", help="write the reconstruction instead of the feature values")
+
+    corpus = command("corpus", "make a corpus from recordings")
+    corpus.add_argument("slug")
+    corpus.add_argument(
+        "--from",
+        dest="source",
+        nargs="+",
+        required=True,
+        metavar=("SOURCE", "WHERE"),
+        help="folder, parquet or amazon-queen; then a path, or a Hugging Face data set",
+    )
+    corpus.add_argument("--table", type=Path, help="csv or tsv with file names and transcripts or classes")
+    corpus.add_argument("--transcribe", metavar="MODEL", help="let this model of the catalog write the transcripts that the source lacks")
+    corpus.add_argument("--drop-non-speech", action="store_true", help="leave out what is no speech")
+    corpus.add_argument("--licence", help="licence of the recordings")
+    corpus.add_argument("--title", help="name of the corpus for people")
+
+    train = command("train", "train the SAE of a catalog entry")
+    train.add_argument("dictionary")
+    train.add_argument("--corpus", help="another corpus than the catalog's")
+    train.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
+    for flag, type_, help_ in (
+        ("n-units", int, "number of features"),
+        ("k", int, "active features at each position"),
+        ("n-activations", int, "positions seen in training, repetitions counted"),
+        ("batch", int, "positions in a step"),
+        ("lr", float, "learning rate"),
+        ("seed", _seed, "of the random numbers"),
+    ):
+        train.add_argument(f"--{flag}", type=type_, help=help_)
+
+    build = command("build", "tables for every unit of a dictionary and of the others over its layer")
+    build.add_argument("dictionary")
+    build.add_argument("--corpus", help="another corpus than the catalog's")
+    build.add_argument("--workers", type=int, help="processes (default: one a core)")
+    build.add_argument("--only", action="store_true", help="this dictionary alone, without the others over its layer")
+
+    publish = command("publish", "upload a dictionary's tables to a data set of the Hub")
+    publish.add_argument("dictionary")
+    publish.add_argument("repo", help="owner/name of a data set; made when it is not there")
+    publish.add_argument("--with-corpus", action="store_true", help="and the corpus that they were built from")
+    publish.add_argument("--dry-run", action="store_true", help="only say what would go")
+
+    check = command("check", "recompute a random part of the tables from the model")
+    check.add_argument("dictionary")
+    check.add_argument("--seed", type=_seed, default=0, help="another part is chosen with another seed")
+    return whole

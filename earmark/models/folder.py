@@ -1,0 +1,95 @@
+"""A folder as transformers saves it, or a snapshot of a Hub repository: read from there alone, with no code of its author's run.
+
+Weights are safetensors, or .bin read with `weights_only`; nothing is fetched. A network that lacks a weight is refused: transformers
+would fill it with random numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle  # only for the name of what torch raises when it refuses a file
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+
+from ..errors import MissingWeights
+from ..inputs.text import Tokens
+from .base import ModelFiles, ModelType, TextModel
+
+Text = TypeVar("Text", bound=TextModel)
+
+VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
+# made anew by the network, or used in training alone
+_EXCUSED = ("masked_spec_embed", "position_ids", "rotary_emb.inv_freq")
+CANNOT_READ = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError, pickle.UnpicklingError)
+
+
+def open_folder(files: ModelFiles, family: str, types: Iterable[ModelType]) -> tuple[Path, dict[str, Any]]:
+    """(folder, config.json) of a model of this family. Raises MissingWeights for anything else, naming what is valid."""
+    if "folder" not in files.paths:
+        raise MissingWeights(f"{files.slug} needs a transformers folder; found {', '.join(sorted(files.paths)) or 'nothing'}.")
+    folder = files.paths["folder"]
+    config = read_json(folder / "config.json", files.slug)
+    valid = [t.name for t in types]
+    if config.get("model_type") not in valid:
+        raise MissingWeights(f"{files.slug} is of the type '{config.get('model_type')}'; the family {family} reads {', '.join(valid)}.")
+    return folder, config
+
+
+def read_json(path: Path, slug: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MissingWeights(f"{slug} has no readable {path.name} ({type(error).__name__}). Fetch the folder again.") from None
+    if not isinstance(found, dict):
+        raise MissingWeights(f"{slug}: {path.name} is no JSON object. Fetch the folder again.")
+    return found
+
+
+def has_head(config: dict[str, Any], *endings: str) -> bool:
+    """Whether the saved network is one of the classes whose names end so."""
+    return any(str(name).endswith(endings) for name in config.get("architectures") or ())
+
+
+def load_network(auto: Any, folder: Path, slug: str, **options: Any) -> Any:
+    """A network in float32 and evaluation mode. Raises MissingWeights when a weight is missing, has another shape or cannot be read safely."""
+    try:
+        model, told = auto.from_pretrained(folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True, **options)
+    except CANNOT_READ as error:
+        raise MissingWeights(f"The weights of {slug} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]}).") from None
+    missing = [name for name in told["missing_keys"] if not name.endswith(_EXCUSED)]
+    if missing:
+        raise MissingWeights(f"{slug} lacks {len(missing)} weights, such as {sorted(missing)[0]}. Fetch the folder again, whole.")
+    return model.eval()
+
+
+def load_part(auto: Any, folder: Path, slug: str, what: str) -> Any:
+    """A tokenizer or feature extractor of the folder. Raises MissingWeights when its files are not there."""
+    try:
+        return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except CANNOT_READ as error:
+        raise MissingWeights(f"{slug} has no {what} that can be read ({type(error).__name__}: {' '.join(str(error).split())[:200]}).") from None
+
+
+def load_tokenizer(folder: Path, slug: str) -> Any:
+    """Raises MissingWeights when the folder has none: transformers would make one without any pieces."""
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise MissingWeights(f"{slug} has no tokenizer: none of {', '.join(VOCABULARIES)} is in its folder.")
+    return load_part(AutoTokenizer, folder, slug, "tokenizer")
+
+
+def load_text(kind: type[Text], files: ModelFiles, family: str, types: Iterable[ModelType], always_bos: bool = False) -> Text:
+    """A causal language model with its tokenizer, from a folder with or without the head that predicts tokens."""
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    folder, config = open_folder(files, family, types)
+    network = load_network(AutoModelForCausalLM if has_head(config, "ForCausalLM", "LMHeadModel") else AutoModel, folder, files.slug)
+    network.config.use_cache = False
+    sizes = network.config
+    tokens = Tokens(load_tokenizer(folder, files.slug), sizes.max_position_embeddings, always_bos)
+    return kind(files.slug, network.base_model, tokens, sizes.num_hidden_layers, sizes.hidden_size)

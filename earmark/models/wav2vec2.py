@@ -1,0 +1,100 @@
+"""wav2vec 2.0, HuBERT and WavLM, with the base models' layer norm after each sublayer or, `do_stable_layer_norm`, before it.
+
+A frame sees 400 samples every 320: frame t covers samples [320 t, 320 t + 400), its centre lies at 20 t + 12.5 ms, and the grid draws it as the
+20 ms around that centre. A sound of n samples has floor((n - 400) / 320) + 1 frames. The whole sound goes through in one pass, alone and unpadded,
+because every frame sees all others: that is the definition, and what comes from longer padded batches of the base models differs, for
+their first normalisation runs over time. Memory grows with the sound (WavLM's with its square), so at most two minutes are read.
+A layer's output is normed already in the base models; the stable ones give the raw residual stream.
+Papers: arXiv:2006.11477, 2106.07447, 2110.13900.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import BadInput, MissingWeights
+from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
+from .base import AudioModel, ModelFiles, ModelType
+from .capture import taking
+from .folder import has_head, load_network, load_part, open_folder
+
+FAMILY = "wav2vec2"
+MODEL_TYPES = (
+    ModelType("wav2vec2", "wav2vec 2.0", "https://huggingface.co/docs/transformers/model_doc/wav2vec2"),
+    ModelType("hubert", "HuBERT", "https://huggingface.co/docs/transformers/model_doc/hubert"),
+    ModelType("wavlm", "WavLM", "https://huggingface.co/docs/transformers/model_doc/wavlm"),
+)
+MAX_S = 120
+
+
+class Wav2Vec2(AudioModel):
+    """An encoder of this family, with its CTC letters where it has them."""
+
+    sites: ClassVar = {
+        "residual": ("encoder.layers.{i}", "output"),
+        "preactivation": ("encoder.layers.{i}.feed_forward.intermediate_dense", "output"),
+        "neurons": ("encoder.layers.{i}.feed_forward.output_dense", "input"),
+    }
+
+    def __init__(self, slug: str, model: Any, extractor: Any, spell: Callable[[list[int]], str] | None):
+        """spell: CTC's best ids, one a frame, to text; None for a model without letters."""
+        super().__init__(slug, model.base_model)
+        self._model, self._extractor, self._spell = model, extractor, spell
+        self._n_hop = math.prod(model.config.conv_stride)
+        steps = [math.prod(model.config.conv_stride[:i]) for i in range(len(model.config.conv_stride))]
+        self._n_field = 1 + sum((kernel - 1) * step for kernel, step in zip(model.config.conv_kernel, steps, strict=True))
+
+    @property
+    def grid(self) -> tuple[float, float]:
+        return self._n_hop / SAMPLE_RATE_HZ, (self._n_field - self._n_hop) / 2 / SAMPLE_RATE_HZ
+
+    @property
+    def n_layers(self) -> int:
+        return self._model.config.num_hidden_layers
+
+    @property
+    def width(self) -> int:
+        return self._model.config.hidden_size
+
+    def capture(self, sample: Waveform, hooks: Sequence[Hook]) -> dict[Hook, Activations[FrameGrid]]:
+        """float32 [n_frames, width] at each hook. Raises BadInput for a sound of less than a frame or more than two minutes."""
+        with torch.inference_mode(), taking(self.root, hooks) as taken:
+            self.root(self._inputs(sample))
+        parts = {hook: value[0].float().numpy() for hook, value in taken.items()}
+        return {hook: Activations(values, FrameGrid(*self.grid, len(values))) for hook, values in parts.items()}
+
+    def _inputs(self, sample: Waveform) -> Tensor:
+        """[1, n_samples], with zero mean and unit variance where the model was trained so."""
+        samples = self.heard(sample)
+        if not self._n_field <= len(samples) <= MAX_S * SAMPLE_RATE_HZ:
+            least_s = self._n_field / SAMPLE_RATE_HZ
+            raise BadInput(f"The sound lasts {sample.duration_s:.3f} s; {self.slug} reads {least_s:.3f} to {MAX_S} s in one pass. Bring another length.")
+        return self._extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_values
+
+    def read(self, sample: Waveform) -> str:
+        """The letters that are likeliest at each frame, repetitions and blanks taken out (CTC); empty for a model without letters."""
+        if self._spell is None:
+            return ""
+        with torch.inference_mode():
+            ids = self._model(self._inputs(sample)).logits[0].argmax(dim=-1)
+        return self._spell(ids.tolist()).strip()
+
+
+def load(files: ModelFiles) -> Wav2Vec2:
+    """From `folder`, a transformers folder with preprocessor_config.json, and vocab.json where it has letters."""
+    from transformers import AutoModel, AutoModelForCTC, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
+
+    folder, config = open_folder(files, FAMILY, MODEL_TYPES)
+    extractor = load_part(Wav2Vec2FeatureExtractor, folder, files.slug, "feature extractor")
+    if extractor.sampling_rate != SAMPLE_RATE_HZ:
+        raise MissingWeights(f"{files.slug} hears {extractor.sampling_rate} samples a second; only models of {SAMPLE_RATE_HZ} are read.")
+    if not has_head(config, "ForCTC"):
+        return Wav2Vec2(files.slug, load_network(AutoModel, folder, files.slug), extractor, None)
+    model = load_network(AutoModelForCTC, folder, files.slug)
+    spell = load_part(Wav2Vec2CTCTokenizer, folder, files.slug, "vocabulary").decode if (folder / "vocab.json").is_file() else None
+    return Wav2Vec2(files.slug, model, extractor, spell)

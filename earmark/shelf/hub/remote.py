@@ -1,0 +1,102 @@
+"""A folder of tables, here or in a data set of the Hub: its manifest first, then each file when it is first needed, all of one commit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadTable, MissingWeights
+from ...settings import Settings
+from ..catalog import HubFiles, HubTables
+from .download import Terms, at_hand, fetch
+
+MANIFEST = "manifest.json"
+
+
+class Folder:
+    """Where the files of a manifest lie on this machine."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.name = path.name
+
+    def file(self, name: str) -> Path:
+        """A file's path; it may not be there."""
+        return self.path / name
+
+
+class HubFolder(Folder):
+    """A folder of a data set, fetched file by file. Raises BadTable with what the Hub said."""
+
+    def __init__(self, slug: str, source: HubTables, settings: Settings):
+        self._source, self._settings = source, settings
+        self._start = f"{source.folder.strip('/')}/" if source.folder.strip("/") else ""
+        self.name = slug
+        root = self._fetch(MANIFEST, source.revision)
+        self._commit = root.name  # the client keeps each commit in a folder of its name
+        super().__init__(root / self._start if self._start else root)
+        self.name = slug
+
+    @staticmethod
+    def is_here(source: HubTables, settings: Settings) -> bool:
+        """Whether the manifest has been fetched before; the Hub is not asked."""
+        start = f"{source.folder.strip('/')}/" if source.folder.strip("/") else ""
+        return at_hand(HubFiles(source.repo, (start + MANIFEST,), source.revision), settings, "dataset") is not None
+
+    def file(self, name: str) -> Path:
+        """A file's path, fetched if it is not there yet."""
+        path = self.path / name
+        if not path.is_file():
+            self._fetch(name, self._commit)
+        return path
+
+    def _fetch(self, name: str, revision: str) -> Path:
+        files = HubFiles(self._source.repo, (self._start + name,), revision)
+        try:
+            return fetch(files, self._settings, "dataset", Terms(max_mb=self._settings.hub_max_mb))
+        except MissingWeights as error:
+            raise BadTable(f"The tables of {self.name} are on the Hub and could not be fetched: {str(error).rstrip('.')}.") from None
+
+
+class Places:
+    """What has been made of folders, each made once, and again when a build has replaced it; who asks for another folder does not wait."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._made: dict[tuple[str, int], Any] = {}
+        self._making: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def opened(self, slug: str, far: HubTables | None, make: Callable[[Folder], Any], fetch: bool = True, needs_tables: bool = False) -> Any:
+        """What `make` makes of the folder beside the catalog, else of the one on the Hub; without `fetch`, only if that has been fetched before."""
+        folder = self._settings.data / slug
+        here = self._stamp(folder, needs_tables)
+        if here or far is None:
+            return self._once((slug, here), lambda: make(Folder(folder)))
+        if not fetch and (slug, 0) not in self._made and not HubFolder.is_here(far, self._settings):
+            raise BadTable(f"The tables of {slug} are on the Hub ({far.repo}) and have not been fetched yet.")
+        return self._once((slug, 0), lambda: make(HubFolder(slug, far, self._settings)))
+
+    @staticmethod
+    def _stamp(folder: Path, needs_tables: bool) -> int:
+        """When a folder's manifest changed last; 0 where there is none, or none with the tables of a dictionary."""
+        manifest = folder / MANIFEST
+        try:
+            stamp = manifest.stat().st_mtime_ns
+            return stamp if not needs_tables or b'"tables"' in manifest.read_bytes() else 0
+        except OSError:
+            return 0
+
+    def _once(self, key: tuple[str, int], make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._made:
+                return self._made[key]
+            own = self._making.setdefault(key[0], threading.Lock())
+        with own:
+            if key not in self._made:
+                made = make()
+                with self._lock:
+                    self._made = {k: v for k, v in self._made.items() if k[0] != key[0]} | {key: made}
+            return self._made[key]
