@@ -248,6 +248,27 @@ class Timeline:
 
 
 @dataclass(frozen=True)
+class UnitLabel:
+    """What a unit responds to: chosen on one half of the corpus, with its figures on the other."""
+
+    kind: str
+    """phone, word, class or context"""
+    text: str
+    lag_s: float
+    """how long after the label the unit is compared with it"""
+    precision: float
+    """share of the unit's active positions that have the label"""
+    recall: float
+    """share of the label's positions at which the unit is active"""
+    lift: float
+    """precision over the label's share of all positions"""
+    f1: float
+    auroc: float | None
+    """of the unit's peak in a sample for whether the sample contains the label"""
+    n_active: int
+
+
+@dataclass(frozen=True)
 class UnitCard:
     """Everything a unit's page shows."""
 
@@ -257,7 +278,7 @@ class UnitCard:
     examples: tuple[Example, ...]
     neighbours: tuple[Neighbour, ...] = ()
     match: Match | None = None
-    label: str | None = None
+    label: UnitLabel | None = None
 
 
 @dataclass(frozen=True)

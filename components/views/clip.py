@@ -145,8 +145,8 @@ def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
     picks = tuple(_pick(link, e, clip) for e in store.catalog.siblings(link.dictionary))
     if link.dictionary not in clip.codes:
         return HitsView(link, entry, picks, problem=clip.problems.get(link.dictionary), elsewhere=link.dictionary not in clip.problems)
-    order, at_s = link.heard.order, link.heard.at_s or 0.0
-    hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=N_HITS, order=order, at_s=at_s)
+    order, at_s, to_s = link.heard.order, link.heard.at_s or 0.0, link.heard.to_s or 0.0
+    hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=N_HITS, order=order, at_s=at_s, to_s=to_s)
     known = _known(store, link.dictionary, [h.unit for h in hits])
     frame = clip.grid.frame_at(at_s)
     rows = tuple(_row(entry, clip, hit, traces[hit.unit], known.get(hit.unit), order, frame) for hit in hits)

@@ -74,6 +74,8 @@ class FeaturePage:
     bars: tuple[Bar, ...] = ()
     match_name: str | None = None
     n_units: int = 0
+    labelled: bool = False
+    """labels have been looked for"""
     bare: BareView | None = None
     """in place of the card where there are no tables"""
     n_first: int = N_FIRST
@@ -104,7 +106,7 @@ def feature_page(store: Store, link: Link) -> FeaturePage:
         match_name = prose.unit_name(store.catalog.dictionary(card.match.dictionary).kind, card.match.unit)
     return FeaturePage(
         link, entry, place, title, card, None, dictionary.signed, store.catalog.corpus(dictionary.corpus), len(corpus.ids),
-        tuple(g for g in groups if g.figures), hits, tuple(bars(card.histogram)), match_name, dictionary.n_units,
+        tuple(g for g in groups if g.figures), hits, tuple(bars(card.histogram)), match_name, dictionary.n_units, bool(dictionary.labels),
     )  # fmt: skip
 
 

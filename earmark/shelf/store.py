@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 
 from ..errors import BadInput, BadTable, EarmarkError, NotFound
 from ..settings import Settings
-from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
+from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitLabel, UnitStats
 from .catalog import Catalog, DictionaryEntry, read_catalog
 from .hub.remote import Folder, Places
-from .schema import QUANTILES, SAMPLES, SPECS, TIMELINE_LEVELS
+from .schema import LABELS, QUANTILES, SAMPLES, SPECS, TIMELINE_LEVELS
 from .tables import Table, read_manifest
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ class Dictionary:
         self._place = place
         self._open: dict[str, Table] = {}
         self._lock = threading.Lock()
+
+    @cached_property
+    def labels(self) -> dict[int, UnitLabel]:
+        """Labels by unit; empty where nobody has looked for any."""
+        if not any(name.startswith(f"{LABELS.name}-") for name in self.manifest["files"]):
+            return {}
+        rows = self.table("labels").all().to_pylist()
+        return {r.pop("unit"): UnitLabel(text=r.pop("label"), **r) for r in rows}
 
     @property
     def signed(self) -> bool:
@@ -157,6 +165,13 @@ class Store:
             "revision": manifest.get("revision"),
         }
 
+    def label_summary(self, slug: str) -> dict[str, Any]:
+        """{n_units, n_eligible, held, shuffled, random, n_active}: how many labels hold, by kind. Raises BadTable where none were looked for."""
+        summary = self.dictionary(slug).manifest.get("labels")
+        if not summary:
+            raise BadTable(f"'{slug}' has no labels yet. Run `python -m earmark label {slug}`.")
+        return summary
+
     # -- one unit ----------------------------------------------------------------------------------------------------
 
     def card(self, unit: UnitId) -> UnitCard:
@@ -174,7 +189,7 @@ class Store:
             examples=self._examples(d, unit.index),
             neighbours=tuple(Neighbour(u, c) for u, c in zip(row["neighbours"], row["cosines"], strict=True)),
             match=match,
-            label=row["label"],
+            label=d.labels.get(unit.index),
         )
 
     def _examples(self, d: Dictionary, index: int) -> tuple[Example, ...]:
@@ -239,10 +254,13 @@ def line_values(stored: bytes, low: float, high: float) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
-    columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "label", "label_score", "match_unit", "match_correlation"]
+    columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "match_unit", "match_correlation"]
     frame = d.table("units").all(columns).to_pandas()
     top = d.table("examples").all(["unit", "group", "rank", "sample"])
     top = top.filter(pc.and_(pc.equal(top.column("group").cast(pa.string()), "top"), pc.less(top.column("rank"), 5)))
+    named = [d.labels.get(unit) for unit in frame["unit"].tolist()]
+    frame["label"] = [n.text if n else None for n in named]
+    frame["label_score"] = [n.precision if n else np.nan for n in named]
     found: list[list[tuple[int, int]]] = [[] for _ in range(len(frame))]
     for unit, rank, sample in zip(*(top.column(c).to_pylist() for c in ("unit", "rank", "sample")), strict=True):
         found[unit].append((rank, sample))

@@ -44,7 +44,7 @@ def share_picture(store: Store, unit: UnitId) -> bytes:
             mel = store.corpus(store.dictionary(unit.dictionary).corpus).mel(top[0].sample)
         except NotFound:
             pass
-    lines = ([card.label] if card.label else []) + list(dict.fromkeys(e.transcript for e in top if e.transcript))
+    lines = ([card.label.text] if card.label else []) + list(dict.fromkeys(e.transcript for e in top if e.transcript))
     return share_png(unit_title(store, unit), place_of(store, unit.dictionary), lines, mel, top[0] if top else None)
 
 
@@ -128,4 +128,4 @@ def description_of(store: Store, unit: UnitId) -> str:
         return f"{unit_title(store, unit)} of {place_of(store, unit.dictionary)} is silent over the whole corpus."
     heard = list(dict.fromkeys(e.transcript for e in card.examples if e.group == "top" and e.transcript))[:4]
     said = " · ".join(f"“{line}”" for line in heard) if heard else "sounds without words"
-    return f"{card.label + '. ' if card.label else ''}Fires on {said}. Active in {card.stats.density:.2%} of positions."
+    return f"{card.label.text + '. ' if card.label else ''}Fires on {said}. Active in {card.stats.density:.2%} of positions."

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...speech import Span, Speech
+
 NONE, UNKNOWN = -1, -2
 SILENCE = "SIL"
 EDGE_S = 0.06
@@ -35,24 +37,8 @@ MANNERS = {
 }
 PLACES = {"labial": "P B M F V W", "dental": "TH DH", "alveolar": "T D S Z N L", "palatal": "SH ZH CH JH Y R", "velar": "K G NG", "glottal": "HH"}
 VOICES = {"voiceless consonant": "P T K F TH S SH CH HH", "voiced consonant": "B D G V DH Z ZH JH M N NG L R W Y"}
-PHONES = tuple(sorted(" ".join(VOWELS.values()).split() + " ".join(VOICES.values()).split()))
-
-
-@dataclass(frozen=True)
-class Span:
-    """Something said, from start to end in seconds."""
-
-    text: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
-class Said:
-    """What is said in one sample; phones include silences, words keep the punctuation that follows them."""
-
-    phones: Sequence[Span]
-    words: Sequence[Span]
+PHONES = frozenset(" ".join([*VOWELS.values(), *VOICES.values()]).split())
+"""39 of them"""
 
 
 @dataclass(frozen=True)
@@ -68,24 +54,20 @@ class Channel:
     """[n_positions]: a label's place in `labels`, NONE or UNKNOWN"""
 
 
-def bare(word: str) -> str:
-    return word.strip(".,;:!?\"'()-… ").casefold()
-
-
-Marks = Sequence[tuple[float, float, str]]
+Mark = Sequence[tuple[float, float, str]]
 """(start_s, end_s, label) of one sample"""
 
 
-def _phones(said: Said) -> Marks:
-    return [(p.start_s, p.end_s, f"/{p.text.lower()}/") for p in said.phones if p.text != SILENCE]
+def _phones(said: Speech) -> Mark:
+    return [(p.start_s, p.end_s, f"/{p.text.lower()}/") for p in said.phones if p.text in PHONES]
 
 
-def _classes(table: dict[str, str]) -> Callable[[Said], Marks]:
+def _classes(table: dict[str, str]) -> Callable[[Speech], Mark]:
     of = {phone: name for name, phones in table.items() for phone in phones.split()}
     return lambda said: [(p.start_s, p.end_s, of[p.text]) for p in said.phones if p.text in of]
 
 
-def _edges(said: Said) -> Marks:
+def _edges(said: Speech) -> Mark:
     found = []
     for before, p, after in zip([None, *said.phones], said.phones, [*said.phones[1:], None], strict=False):
         if p.text == SILENCE:
@@ -97,27 +79,27 @@ def _edges(said: Said) -> Marks:
     return found
 
 
-def _words(said: Said) -> Marks:
-    return [(w.start_s, w.end_s, bare(w.text)) for w in said.words if bare(w.text)]
+def _words(said: Speech) -> Mark:
+    return [(w.start_s, w.end_s, w.word) for w in said.words if w.word]
 
 
-def _pieces(said: Said) -> Marks:
+def _pieces(said: Speech) -> Mark:
     """Two phones in a row, over both."""
     pairs = zip(said.phones, said.phones[1:], strict=False)
-    return [(p.start_s, (q.start_s + q.end_s) / 2, f"/{p.text.lower()} {q.text.lower()}/") for p, q in pairs if SILENCE not in (p.text, q.text)]
+    return [(p.start_s, (q.start_s + q.end_s) / 2, f"/{p.text.lower()} {q.text.lower()}/") for p, q in pairs if p.text in PHONES and q.text in PHONES]
 
 
-def _beside(step: int, words: str, spans: Callable[[Said], Sequence[Span]], shown: Callable[[str], str]) -> Callable[[Said], Marks]:
+def _beside(step: int, words: str, spans: Callable[[Speech], Sequence[Span]], shown: Callable[[Span], str]) -> Callable[[Speech], Mark]:
     """Each span labelled by its neighbour: the one before (step -1) or after it (step 1)."""
 
-    def marks(said: Said) -> Marks:
+    def marks(said: Speech) -> Mark:
         row = spans(said)
-        return [(s.start_s, s.end_s, f"{words} {shown(row[i + step].text)}") for i, s in enumerate(row) if 0 <= i + step < len(row) and shown(row[i + step].text)]
+        return [(s.start_s, s.end_s, f"{words} {shown(row[i + step])}") for i, s in enumerate(row) if 0 <= i + step < len(row) and shown(row[i + step])]
 
     return marks
 
 
-def _pauses(said: Said) -> Marks:
+def _pauses(said: Speech) -> Mark:
     """Silences by the punctuation of the word before them, and the silence before the first word."""
     found = []
     names = {",": "pause at a comma", ".": "pause at a full stop", "!": "pause at an exclamation mark", "?": "pause at a question mark"}
@@ -125,30 +107,37 @@ def _pauses(said: Said) -> Marks:
         if p.text != SILENCE:
             continue
         before = [w for w in said.words if w.end_s <= p.start_s + 0.011]
-        mark = before[-1].text.strip("\"'")[-1:] if before else ""
-        label = "silence before speech" if not before else names.get(mark)
+        label = names.get(_mark(before[-1])) if before else "silence before speech"
         if label:
             found.append((p.start_s, p.end_s, label))
     return found
 
 
-def _places(said: Said) -> Marks:
+def _mark(word: Span) -> str:
+    """The punctuation that ends a word, without quotes around it."""
+    return word.after.strip("\"'")[-1:]
+
+
+def _places(said: Speech) -> Mark:
     """Where in its sentence a word stands."""
     found = []
     for i, w in enumerate(said.words):
-        starts = i == 0 or said.words[i - 1].text.strip("\"'")[-1:] in {".", "!", "?"}
-        ends = w.text.strip("\"'")[-1:] in {".", "!", "?", ","}
-        label = "first word of a sentence" if starts else {",": "word before a comma"}.get(w.text.strip("\"'")[-1:], "last word of a sentence") if ends else None
-        if label:
-            found.append((w.start_s, w.end_s, label))
+        if i == 0 or _mark(said.words[i - 1]) in {".", "!", "?"}:
+            found.append((w.start_s, w.end_s, "first word of a sentence"))
+        elif _mark(w) in {",", ".", "!", "?"}:
+            found.append((w.start_s, w.end_s, "word before a comma" if _mark(w) == "," else "last word of a sentence"))
     return found
 
 
-def _phone_name(text: str) -> str:
-    return "silence" if text == SILENCE else f"/{text.lower()}/"
+def _phone_name(span: Span) -> str:
+    return "silence" if span.text == SILENCE else f"/{span.text.lower()}/" if span.text in PHONES else ""
 
 
-_SPEECH: tuple[tuple[str, str, Callable[[Said], Marks]], ...] = (
+def _word_name(span: Span) -> str:
+    return span.word
+
+
+SPEECH: tuple[tuple[str, str, Callable[[Speech], Mark]], ...] = (
     ("phone", "phone", _phones),
     ("word", "word", _words),
     ("piece", "word", _pieces),
@@ -159,19 +148,19 @@ _SPEECH: tuple[tuple[str, str, Callable[[Said], Marks]], ...] = (
     ("edge", "class", _edges),
     ("phone before", "context", _beside(-1, "after", lambda s: s.phones, _phone_name)),
     ("phone after", "context", _beside(1, "before", lambda s: s.phones, _phone_name)),
-    ("word before", "context", _beside(-1, "after the word", lambda s: s.words, bare)),
-    ("word after", "context", _beside(1, "before the word", lambda s: s.words, bare)),
+    ("word before", "context", _beside(-1, "after the word", lambda s: s.words, _word_name)),
+    ("word after", "context", _beside(1, "before the word", lambda s: s.words, _word_name)),
     ("pause", "context", _pauses),
     ("place in sentence", "context", _places),
 )
 """name, kind, and what it marks in a sample"""
 
 
-def speech_channels(said: Sequence[Said | None], n_positions: Sequence[int], hop_s: float, offset_s: float) -> tuple[Channel, ...]:
+def speech_channels(said: Sequence[Speech | None], n_positions: Sequence[int], hop_s: float, offset_s: float) -> tuple[Channel, ...]:
     """Channels over the positions of all samples in a row; a position is labelled by what is said at its middle."""
     starts = np.concatenate([[0], np.cumsum(n_positions)])
     found = []
-    for name, kind, mark in _SPEECH:
+    for name, kind, mark in SPEECH:
         number: dict[str, int] = {}
         codes = np.full(starts[-1], UNKNOWN, np.int32)
         for i, sample in enumerate(said):

@@ -16,11 +16,12 @@ from ...errors import BadInput
 from ...runtime import Opened, Runtime
 from ...settings import Settings
 from ...shelf.schema import LABELS
-from ...shelf.store import Corpus
-from ...shelf.tables import TableWriter, amended, read_manifest
+from ...shelf.store import Corpus, speech_of
+from ...shelf.tables import put_table
+from ...speech import Speech
 from ..training.harvest import Harvest, harvest
 from .activity import RandomDirections, blocks, mean_of, sample_rows, top_fifth
-from .channels import Said, speech_channels
+from .channels import speech_channels
 from .choose import Ground, Label, ground, labels_of, shifted
 from .firing import Firing, firing_of
 
@@ -48,7 +49,7 @@ class Named:
         return {"n_units": self.n_units, "n_eligible": self.n_eligible, "held": self.held, "shuffled": self.shuffled, "random": random.held if random else None}
 
 
-def half_of(ids: Sequence[str], speakers: Sequence[str | None], said: Sequence[Said | None]) -> NDArray[np.int8]:
+def half_of(ids: Sequence[str], speakers: Sequence[str | None], said: Sequence[Speech | None]) -> NDArray[np.int8]:
     """[n_samples] 0 or 1 by speaker where known, else by sample; -1 where nothing is known of what is said."""
     names = [speaker or name for name, speaker in zip(ids, speakers, strict=True)]
     sides = [hashlib.sha256(n.encode()).digest()[0] & 1 if s is not None else -1 for n, s in zip(names, said, strict=True)]
@@ -99,9 +100,10 @@ class Layer:
         return name_units(firing_of(blocks(stored, dictionary), n_active, self.half), self.ground(stored, grid))
 
 
-def said_in(corpus: Corpus) -> list[Said | None]:
+def said_in(corpus: Corpus) -> list[Speech | None]:
     """What is said in each sample; None where that is not known."""
-    raise NotImplementedError
+    table = corpus.speech_table
+    return [None] * len(corpus.ids) if table is None else [speech_of(row) for row in table.all().to_pylist()]
 
 
 def label(settings: Settings, slug: str, n_workers: int, only: bool = False) -> dict[str, dict[str, Any]]:
@@ -143,15 +145,7 @@ def _feature_names(layer: Layer, opened: Opened, grid: tuple[float, float]) -> N
 
 def write_labels(settings: Settings, opened: Opened, named: Named, summary: dict[str, Any]) -> dict[str, Any]:
     """The table `labels` beside the dictionary's others, and the summary in its manifest."""
-    target = settings.data / opened.entry.slug
-    read_manifest(target)
-    with amended(target) as (folder, manifest):
-        for old in folder.glob(f"{LABELS.name}-*.parquet"):
-            old.unlink()
-        writer = TableWriter(folder, LABELS)
-        writer.write([_row(found) for found in named.labels])
-        writer.close()
-        manifest["labels"] = summary
+    put_table(settings.data / opened.entry.slug, LABELS, [_row(found) for found in named.labels], {"labels": summary})
     return summary
 
 

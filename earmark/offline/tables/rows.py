@@ -84,8 +84,6 @@ def _units(built: Built) -> Iterator[list[dict[str, Any]]]:
                 "n_samples": int(a.n_active_samples[unit]),
                 "floor": floor,
                 "floor_abs": floor_abs,
-                "label": None,
-                "label_score": None,
                 "neighbours": neighbours[unit][0],
                 "cosines": neighbours[unit][1],
                 "match_dictionary": match[0] if match else None,
