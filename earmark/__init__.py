@@ -1,6 +1,6 @@
 """Earmark's library: what the features inside a speech or language model respond to.
 
-Imports run one way: words (units, links, settings, errors) <- shelf, inputs <- models, dictionaries, measure <- runtime <-
+Imports run one way: words (units, speech, links, settings, errors) <- shelf, inputs <- models, dictionaries, measure <- runtime <-
 live | offline <- api, __main__. Nothing here imports gradio or plotly; the words and the shelf import no torch.
 """
 

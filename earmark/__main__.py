@@ -157,6 +157,14 @@ def _corpus(args: Args, settings: Settings) -> None:
     if len(args.source) > 2:
         raise BadInput(f"--from takes a source and one place; '{args.source[2]}' is one too many.")
     print(make_corpus(settings, args.slug, args.source[0], args.source[1] if len(args.source) == 2 else None, args))
+    if args.align:
+        _align(args, settings)
+
+
+def _align(args: Args, settings: Settings) -> None:
+    from .offline.corpora.align import align_corpus
+
+    print(align_corpus(settings, args.slug, _workers(args)))
 
 
 def _train(args: Args, settings: Settings) -> None:
@@ -239,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
             "open": _open,
             "encode": _encode,
             "corpus": _corpus,
+            "align": _align,
             "train": _train,
             "build": _build,
             "label": _label,

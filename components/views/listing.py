@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from earmark.errors import EarmarkError
 from earmark.links import Link
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
-from earmark.shelf.store import Corpus, Store
+from earmark.shelf.folders import Corpus
+from earmark.shelf.store import Store
 from earmark.web.find import label_fits
 
 from .. import prose

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from earmark.errors import EarmarkError
 from earmark.links import Link, media_href
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
-from earmark.shelf.store import GROUPS, Corpus, Store
+from earmark.shelf.folders import Corpus
+from earmark.shelf.store import GROUPS, Store
 from earmark.units import Example, Hit, UnitCard, UnitId
 from earmark.web.media import place_of
 

@@ -237,6 +237,7 @@ class Desk:
             raise BadInput(f"{' and '.join(far)} must be fetched from the Hub first: open {slug} on Browse, then bring the sound once more.")
 
     def _clip(self, slug: str, waveform: Waveform, notices: tuple[str, ...], sample: str | None, tell: Tell, words: bool = True) -> Clip:
+        from ..inputs.alignment import align
         from ..inputs.mel import mel_grey
 
         runtime = self._open_runtime()
@@ -253,11 +254,14 @@ class Desk:
             model = self.store.catalog.dictionary(slug).model
             taken = runtime.capture(model, waveform, opened)
             codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in opened}
-            text = ""
+            text, speech = "", None
             if words:
                 tell(0.7, "Writing down the words")
                 text = runtime.read(model, waveform)
-        return Clip(wav_of(waveform), mel_grey(waveform), taken[opened[0].hook].grid, waveform.duration_s, text, codes, notices, problems, sample)
+        if text:
+            tell(0.9, "Finding where each word lies")
+            speech = align(waveform, text)
+        return Clip(wav_of(waveform), mel_grey(waveform), taken[opened[0].hook].grid, waveform.duration_s, text, codes, notices, problems, sample, speech)
 
 
 def wav_of(waveform: Waveform) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from ..speech import Speech
 from ..units import FrameGrid, Waveform
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Clip:
     """dictionary -> why it could not be opened"""
     sample: str | None = None
     """the corpus's clip that this is, where it was not brought"""
+    speech: Speech | None = None
+    """words and phones with their times, where the transcript fits the sound"""
 
     @property
     def n_bytes(self) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import BadInput, BadTable, EarmarkError
 from ..units import KINDS, Pair, Shared, UnitCard, UnitId
+from .folders import Dictionary, line_values
 from .schema import TIMELINE_LEVELS
-from .store import Dictionary, Store, line_values
+from .store import Store
 
 
 def unit_id(text: str) -> UnitId:

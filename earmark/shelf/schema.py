@@ -41,8 +41,8 @@ SAMPLES = TableSpec(
             _column("duration_s", pa.float32(), "s", "length of the sound at 16 kHz"),
             _column("transcript", pa.string(), "", "what is said; empty where nobody and nothing has told"),
             _column("transcript_by", pa.string(), "", "source (given with the sound), model (its own transcript), or empty"),
-            _column("words", pa.list_(_SPAN), "s", "words with start and end; null where unknown"),
-            _column("phones", pa.list_(_SPAN), "s", "phones with start and end; null where unknown"),
+            _column("words", pa.list_(_SPAN), "s", "null: the table `speech` has them"),
+            _column("phones", pa.list_(_SPAN), "s", "null: the table `speech` has them"),
             _column("class_name", pa.string(), "", "the sound's class, such as ESC-50's; null where there is none"),
             _column("speaker", pa.string(), "", "who speaks, where known"),
             _column("origin", pa.string(), "", "file or record that the sample comes from"),
@@ -53,6 +53,29 @@ SAMPLES = TableSpec(
     key=None,
     rows_a_group=64,
     compression={"audio": "none", "mel": "none"},
+)
+
+SPEECH = TableSpec(
+    "speech",
+    pa.schema(
+        [
+            _column("sample", pa.int32(), "row", "row of the sample in the samples table; every sample has one row here"),
+            _column(
+                "words", pa.list_(_SPAN), "s", "words as the transcript writes them, punctuation included, with start and end; null where they are not known"
+            ),
+            _column(
+                "phones",
+                pa.list_(_SPAN),
+                "s",
+                "ARPAbet without stress, SIL for silence (source, ctc: the source's names, the model's letters); null where not known",
+            ),
+            _column("how", pa.string(), "", "aligned (the transcript, by pocketsphinx), source (given with the sound), ctc (a model's own letters), or empty"),
+            _column("score", pa.float32(), "log score a frame", "mean over the phones; 0 at best, wrong text lies below -40; null where nothing was aligned"),
+            _column("why", pa.string(), "", "why there is nothing; empty where there is"),
+        ]
+    ),
+    key="sample",
+    rows_a_group=256,
 )
 
 UNITS = TableSpec(
@@ -157,5 +180,5 @@ LABELS = TableSpec(
     rows_a_group=1024,
 )
 
-SPECS = (SAMPLES, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS)
+SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS)
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import threading
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import BadInput, BadTable, EarmarkError, NotFound
+from ..errors import BadInput, BadTable, EarmarkError
 from ..settings import Settings
-from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitLabel, UnitStats
-from .catalog import Catalog, DictionaryEntry, read_catalog
-from .hub.remote import Folder, Places
-from .schema import LABELS, QUANTILES, SAMPLES, SPECS, TIMELINE_LEVELS
-from .tables import Table, read_manifest
+from ..units import Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
+from .catalog import Catalog, read_catalog
+from .folders import Corpus, Dictionary, line_values, strongest
+from .hub.remote import Places
+from .schema import QUANTILES
+from .tables import read_manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,88 +24,6 @@ if TYPE_CHECKING:
 MAX_HITS = 500
 GROUPS = ("top", "q90", "q75", "q50", "q25", "q00", "bottom")
 """groups of examples in the order in which a card shows them"""
-
-
-class Corpus:
-    """Samples of one corpus: names, transcripts and lengths in memory; sounds and pictures read when asked for."""
-
-    def __init__(self, folder: Path | Folder):
-        place = folder if isinstance(folder, Folder) else Folder(folder)
-        self.manifest = read_manifest(place.path)
-        self.place = place
-        self.table = Table(place.path, SAMPLES, self.manifest, place.file)
-        light = self.table.all(["id", "transcript", "transcript_by", "duration_s", "class_name"])
-        self.ids: list[str] = light.column("id").to_pylist()
-        self.transcripts: list[str] = [t or "" for t in light.column("transcript").to_pylist()]
-        self.transcript_by: list[str] = [t or "" for t in light.column("transcript_by").to_pylist()]
-        self.class_names: list[str | None] = light.column("class_name").to_pylist()
-        self.durations_s: list[float] = light.column("duration_s").to_pylist()
-        self.row_of = {name: row for row, name in enumerate(self.ids)}
-
-    def row(self, sample: str) -> int:
-        if sample not in self.row_of:
-            raise NotFound(f"The corpus '{self.manifest['slug']}' has no sample '{sample[:80]}'.")
-        return self.row_of[sample]
-
-    def audio(self, sample: str) -> tuple[bytes, str]:
-        """A sample's sound as its source has it, and its media type."""
-        found = self.table.row(self.row(sample), ["audio", "audio_type"])
-        if found["audio"] is None:
-            raise NotFound(f"The sample '{sample[:80]}' has no sound.")
-        return found["audio"], found["audio_type"]
-
-    def mel(self, sample: str) -> np.ndarray:
-        """A sample's mel picture: uint8 [64 mels from low to high, columns of 20 ms]."""
-        from PIL import Image
-
-        found = self.table.row(self.row(sample), ["mel"])["mel"]
-        if found is None:
-            raise NotFound(f"The sample '{sample[:80]}' has no spectrogram.")
-        return np.asarray(Image.open(io.BytesIO(found)).convert("L"))
-
-
-class Dictionary:
-    """Tables of one dictionary."""
-
-    def __init__(self, entry: DictionaryEntry, place: Folder):
-        self.entry = entry
-        self.manifest = read_manifest(place.path)
-        if "tables" not in self.manifest:
-            raise BadTable(f"'{entry.slug}' has no tables yet. Build them with `python -m earmark build {entry.slug}`.")
-        self.revision: str = self.manifest["revision"]
-        self.corpus: str = self.manifest["tables"]["corpus"]
-        self.hop_s: float = self.manifest["tables"]["hop_s"]
-        self.offset_s: float = self.manifest["tables"]["offset_s"]
-        self._place = place
-        self._open: dict[str, Table] = {}
-        self._lock = threading.Lock()
-
-    @cached_property
-    def labels(self) -> dict[int, UnitLabel]:
-        """Labels by unit; empty where nobody has looked for any."""
-        if not any(name.startswith(f"{LABELS.name}-") for name in self.manifest["files"]):
-            return {}
-        rows = self.table("labels").all().to_pylist()
-        return {r.pop("unit"): UnitLabel(text=r.pop("label"), **r) for r in rows}
-
-    @property
-    def signed(self) -> bool:
-        return self.entry.kind in SIGNED_KINDS
-
-    @property
-    def n_units(self) -> int:
-        return self.manifest["n_units"]
-
-    def table(self, name: str) -> Table:
-        spec = {s.name: s for s in SPECS}[name]
-        with self._lock:
-            if name not in self._open:
-                self._open[name] = Table(self._place.path, spec, self.manifest, self._place.file)
-            return self._open[name]
-
-    def check_unit(self, index: int) -> None:
-        if not 0 <= index < self.n_units:
-            raise NotFound(f"{self.entry.slug} has units 0 to {self.n_units - 1}; {index} is none of them.")
 
 
 class Store:
@@ -247,11 +163,6 @@ class Store:
         return _units_frame(self.dictionary(slug), self.corpus(self.dictionary(slug).corpus))
 
 
-def line_values(stored: bytes, low: float, high: float) -> np.ndarray:
-    """float32 [n_positions] of a row of `timeline`."""
-    return low + np.frombuffer(stored, np.uint8).astype(np.float32) * ((high - low) / TIMELINE_LEVELS)
-
-
 @lru_cache(maxsize=8)
 def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
     columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "match_unit", "match_correlation"]
@@ -267,31 +178,6 @@ def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
     frame["strongest"] = [tuple(sample for _, sample in sorted(pairs)) for pairs in found]
     frame["heard"] = [" · ".join(filter(None, (corpus.transcripts[s] for s in rows))) for rows in frame["strongest"]]
     return frame
-
-
-def strongest(peaks: pa.Table, low: float | None, high: float | None, absolute: bool, n: int) -> list[tuple[int, float, int]]:
-    """(sample row, peak, position) of the n strongest samples of one unit's rows of `peaks` within [low, high].
-
-    Rows come sorted by tail (largest values first), then by peak from high to low. The bounds are rounded as the stored peaks are,
-    so that a bound copied from a listed peak keeps that sample.
-    """
-    if not absolute:
-        peaks = peaks.filter(pc.equal(peaks.column("tail"), 1))
-    sample, peak, at = (peaks.column(c).to_numpy() for c in ("sample", "peak", "at"))
-    size = peak.astype(np.float32)
-    if absolute:
-        size = np.abs(size)
-        order = np.lexsort((sample, -size))
-        order = order[np.sort(np.unique(sample[order], return_index=True)[1])]  # of a sample's two values the stronger one
-        sample, peak, at, size = sample[order], peak[order], at[order], size[order]
-    keep = np.ones(len(size), bool)
-    with np.errstate(over="ignore"):
-        if low is not None:
-            keep &= size >= np.float16(low)
-        if high is not None:
-            keep &= size <= np.float16(high)
-    chosen = np.flatnonzero(keep)[:n]
-    return [(int(sample[i]), float(peak[i]), int(at[i])) for i in chosen]
 
 
 def _stats(row: dict[str, Any]) -> UnitStats:

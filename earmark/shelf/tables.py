@@ -121,6 +121,33 @@ def _recover(target: Path) -> None:
                 os.rename(old, target)
 
 
+def put_table(folder: Path, spec: TableSpec, rows: pa.Table | list[dict[str, Any]], told: dict[str, Any] | None = None) -> None:
+    """Put one table beside the others of a folder, and `told` into its manifest, whole or not at all.
+
+    The new folder's other files are hard links to the old one's: files of the shelf are only ever replaced, never written into, so that
+    both names can share their bytes until the old name goes.
+    """
+    manifest = read_manifest(folder)
+    mine = f"{spec.name}-"
+    kept = {name: file for name, file in manifest["files"].items() if not name.startswith(mine)}
+    with new_folder(folder) as fresh:
+        for path in folder.iterdir():
+            if path.is_file() and path.name != "manifest.json" and not path.name.startswith(mine):
+                _link(path, fresh / path.name)
+        writer = TableWriter(fresh, spec)
+        writer.write(rows)
+        writer.close()
+        new = files_of(fresh, (p.name for p in fresh.glob(f"{mine}*.parquet")))
+        write_json(fresh / "manifest.json", manifest | {"files": dict(sorted({**kept, **new}.items()))} | (told or {}))
+
+
+def _link(path: Path, other: Path) -> None:
+    try:
+        os.link(path, other)
+    except OSError:  # a disk that knows no hard links
+        shutil.copyfile(path, other)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON through a temporary file and a rename."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..errors import NotFound
-from ..shelf.store import Corpus, Store
+from ..shelf.folders import Corpus
+from ..shelf.store import Store
 from ..units import KIND_NOUNS, UnitId
 from .answers import MAX_AGE_S, ByteCache, answered, bytes_response, unit_of
 from .pictures import mel_png, share_png, strip_png

@@ -47,6 +47,19 @@ def desk(bare: Settings) -> Desk:
     return Desk(Store(bare))
 
 
+def test_a_clip_carries_its_words_with_their_times(bare: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy model reads nonsense, so its reading is given; capture, alignment and the desk are the real ones."""
+    from earmark.runtime import Runtime
+    from tests.unit.test_align import SPOKEN, TRUTH
+
+    texts = iter([TRUTH["hello"]["text"], "Something else altogether, my dear crocodile."])
+    monkeypatch.setattr(Runtime, "read", lambda *_: next(texts))
+    desk, data = Desk(Store(bare)), (SPOKEN / "hello.flac").read_bytes()
+    speech = heard(desk, data).speech
+    assert speech is not None and [w.word for w in speech.words][:3] == ["hello", "there", "my"]
+    assert heard(desk, data).speech is None, "a reading that does not fit leaves the clip without times"
+
+
 def heard(desk: Desk, data: bytes, slug: str = "toy-sae") -> Clip:
     clip = desk.kept.get(desk.listen(slug, desk.bring(data)))
     assert clip is not None

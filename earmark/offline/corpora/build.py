@@ -20,10 +20,13 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from ...errors import BadInput
+from ...inputs.annotations import fitted
 from ...inputs.audio import Limits, decode
-from ...shelf.schema import SAMPLES
+from ...shelf.schema import SAMPLES, SPEECH, TableSpec
 from ...shelf.tables import FORMAT, TableWriter, files_of, new_folder, write_json
+from ...speech import Speech
 from ...units import Waveform
+from .align import speech_row
 from .clips import LONGEST_S, SHORTEST_S, is_empty, is_noise, mel_picture, pieces, to_flac
 from .parts import Parts
 from .sources import EFFECT, Broken, Entry, Record, unique_id
@@ -132,7 +135,7 @@ def _check_names(slug: str, notices: dict[str, bytes]) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", slug):
         raise BadInput(f"The corpus cannot be called '{slug[:80]}': use up to 64 small letters, digits, '.', '_' and '-'.")
     for name in notices:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name) or name.startswith("samples-") or name == "manifest.json":
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name) or name.startswith(("samples-", "speech-")) or name == "manifest.json":
             raise BadInput(f"A notice cannot be called '{name[:80]}': use a plain file name other than those of the tables.")
 
 
@@ -153,6 +156,12 @@ def _rows(entry: Entry, drop_non_speech: bool, transcribe: Callable[[Waveform], 
         return [{"reason": BROKEN, "why": str(error), "origin": entry.origin}]
     except Exception as error:  # noqa: BLE001 one file that upsets a decoder must not end hours of work
         return [{"reason": BROKEN, "why": f"The sound could not be decoded ({type(error).__name__}: {error}).", "origin": entry.origin}]
+    speech, unfit = None, ""
+    if entry.speech is not None:
+        try:
+            speech = fitted(entry.speech, waveform.duration_s)
+        except BadInput as error:
+            unfit = str(error)
     whole = waveform.duration_s <= LONGEST_S
     rows = []
     for start_s, piece in pieces(waveform):
@@ -163,13 +172,17 @@ def _rows(entry: Entry, drop_non_speech: bool, transcribe: Callable[[Waveform], 
         elif drop_non_speech and not entry.transcript and (entry.class_name == EFFECT or is_noise(piece)):
             rows.append({"reason": NOISE, "why": entry.class_name or "noise", "origin": origin})
         else:
-            rows.append(_sample(entry, piece, origin, None if whole else start_s, transcribe))
+            part = speech if whole or speech is None else speech.within(start_s, start_s + piece.duration_s)
+            told = speech_row(0, part, unfit)
+            rows.append(_sample(entry, piece, origin, None if whole else start_s, part, transcribe) | {name: told[name] for name in ("words", "phones", "why")})
     return rows
 
 
-def _sample(entry: Entry, piece: Waveform, origin: str, start_s: int | None, transcribe: Callable[[Waveform], str] | None) -> dict[str, Any]:
-    """A row; `start_s` is None for a whole sound."""
-    given = entry.transcript if start_s is None else None
+def _sample(
+    entry: Entry, piece: Waveform, origin: str, start_s: int | None, speech: Speech | None, transcribe: Callable[[Waveform], str] | None
+) -> dict[str, Any]:
+    """A row; `start_s` is None for a whole sound. A piece's transcript is what its source has timed within it."""
+    given = entry.transcript if start_s is None else " ".join(w.text for w in speech.words) if speech else None
     transcript = given or (" ".join(transcribe(piece).split()) if transcribe else "")
     return {
         "id": entry.id if start_s is None else f"{entry.id}-{start_s:03d}s",
@@ -193,6 +206,7 @@ def _write(slug: str, outcomes: list[str | Dropped], parts: Parts, target: Path,
     dropped: list[Dropped] = []
     told: Counter[str] = Counter()
     taken: set[str] = set()
+    speech: list[dict[str, Any]] = []
     digest = hashlib.sha256()
     duration_s, n_cut = 0.0, 0
 
@@ -209,6 +223,8 @@ def _write(slug: str, outcomes: list[str | Dropped], parts: Parts, target: Path,
                 if reason:
                     dropped.append(Dropped(row["origin"], reason, why))
                     continue
+                told_of = {"how": "source" if row["words"] is not None else "", "why": why or ""}
+                speech.append({"sample": len(taken), "score": None, **told_of, **{name: row.pop(name) for name in ("words", "phones")}})
                 row["id"] = unique_id(row["id"], taken)
                 digest.update(f"{row['id']} {hashlib.sha256(row['audio']).hexdigest()}\n".encode())
                 duration_s += row["duration_s"]
@@ -216,7 +232,9 @@ def _write(slug: str, outcomes: list[str | Dropped], parts: Parts, target: Path,
                 yield row
 
     with new_folder(target) as folder:
-        _write_rows(folder, samples())
+        _write_rows(folder, SAMPLES, samples())
+        if any(row["how"] for row in speech):
+            _write_rows(folder, SPEECH, speech)
         if not taken:
             why = f" {dropped[0].origin}: {dropped[0].why}" if dropped else ""
             raise BadInput(f"Nothing is left for the corpus '{slug}': {len(dropped)} records were dropped.{why}")
@@ -229,8 +247,8 @@ def _write(slug: str, outcomes: list[str | Dropped], parts: Parts, target: Path,
     return report
 
 
-def _write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
-    writer = TableWriter(folder, SAMPLES)
+def _write_rows(folder: Path, spec: TableSpec, rows: Iterable[dict[str, Any]]) -> None:
+    writer = TableWriter(folder, spec)
     for row in rows:
         writer.write([row])
     writer.close()

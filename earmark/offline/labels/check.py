@@ -52,7 +52,9 @@ def judged_plainly(
     moments = [(-float(v), i, t) for i in known for t, v in enumerate(values[i]) if v != 0]
     moments.sort()
     active = {(i, t) for _, i, t in moments[: -(-len(moments) // 5) if n_active is None else n_active]}
-    marks = {i: [m for name, kind, mark in SPEECH if kind == label.kind for m in [mark(said[i])] if _may_hold(m, label.text)] for i in known}
+    marks = {
+        i: [m for _, kind, mark in SPEECH if kind == label.kind for m in [mark(speech)] if _may_hold(m, label.text)] for i, speech in enumerate(said) if speech
+    }
     n_both = n_judged = n_there = 0
     lag = round(label.lag_s / hop_s)
     for i in known:

@@ -51,7 +51,7 @@ class Highest:
             self._prune()
 
     def _prune(self) -> None:
-        units, positions, values = (np.concatenate(part) for part in (self._units, self._positions, self._values))
+        units, positions, values = np.concatenate(self._units), np.concatenate(self._positions), np.concatenate(self._values)
         order = np.lexsort((positions, -values, units))
         units, positions, values = units[order], positions[order], values[order]
         starts = np.searchsorted(units, np.arange(len(self._n)))

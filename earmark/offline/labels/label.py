@@ -15,8 +15,8 @@ from ...dictionaries.base import Dictionary
 from ...errors import BadInput
 from ...runtime import Opened, Runtime
 from ...settings import Settings
+from ...shelf.folders import Corpus, speech_of
 from ...shelf.schema import LABELS
-from ...shelf.store import Corpus, speech_of
 from ...shelf.tables import put_table
 from ...speech import Speech
 from ..training.harvest import Harvest, harvest
@@ -57,7 +57,7 @@ def half_of(ids: Sequence[str], speakers: Sequence[str | None], said: Sequence[S
 
 
 def eligible(firing: Firing) -> NDArray[np.bool_]:
-    return (firing.n_samples_active >= MIN_SAMPLES_A_HALF).all(axis=1)
+    return firing.n_samples_active.min(axis=1) >= MIN_SAMPLES_A_HALF
 
 
 def name_units(firing: Firing, on: Ground) -> Named:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...runtime import Opened
+from ...shelf.folders import Corpus
 from ...shelf.schema import EXAMPLES, PEAKS, QUANTILES, TIMELINE, UNITS
-from ...shelf.store import Corpus
 from ...shelf.tables import TableWriter
 from ...units import KINDS, Kind
 from .accumulate import HALF_MAX, N_BINS, PEAK_ROW, Accumulator, bin_edges

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ....errors import unknown
+from ....speech import Speech
 
 MAX_ID = 100
 """characters of an id before what makes it unique is appended"""
@@ -43,6 +44,8 @@ class Entry:
     origin: str
     """the file or record that it comes from"""
     licence: str
+    speech: Speech | None = None
+    """words and phones with their times, where the source has them"""
 
 
 @dataclass(frozen=True)

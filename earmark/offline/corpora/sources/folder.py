@@ -2,7 +2,8 @@
 
 Transcripts, classes and speakers come from, in this order: a csv or tsv table (`--table`, or one that is found under a usual
 name, such as ESC-50's meta/esc50.csv and Common Voice's validated.tsv), LibriSpeech's `*.trans.txt`, a text file of the same
-name beside the sound. Files that no table names are taken too, without a transcript.
+name beside the sound, the words of an alignment. Files that no table names are taken too, without a transcript. Alignments (HTK and
+festvox labels, TextGrids, CTM) lie beside the sound under its name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....errors import BadInput, NotFound
+from ....inputs.annotations import read_beside
 from . import NO_LICENCE, About, Broken, Entry, Options, Record, media_type_of, safe_id
 
 SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".webm", ".aac")
@@ -69,15 +71,22 @@ def read(where: str | None, options: Options) -> Iterator[Record]:
         except OSError as error:
             yield Broken(origin, f"The file cannot be read ({error.strerror}).")
             continue
+        speech = None
+        try:
+            speech = read_beside(path)
+        except BadInput as error:
+            yield Broken(origin, f"{error} The sound stays, without it.")
+        words = " ".join(w.text for w in speech.words) if speech else None
         yield Entry(
             id=safe_id(name[: -len(path.suffix)], taken),
             data=data,
             media_type=media_type_of(data),
-            transcript=told.transcript,
+            transcript=told.transcript or words or None,
             class_name=told.class_name,
             speaker=told.speaker,
             origin=origin,
             licence=options.licence or NO_LICENCE,
+            speech=speech,
         )
 
 
