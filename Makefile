@@ -3,7 +3,7 @@
 #   make run     the page, on http://127.0.0.1:7860 or GRADIO_SERVER_PORT
 #   make test    all tests; `make test-fast` leaves out those in a browser
 #   make check   lint, format, types, walls
-#   make bench   benchmarks
+#   make bench   benchmarks; `make bench-long` those that take an hour
 #   make docs    rewrites what is generated in README.md and precomputed/README.md
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE ?= 1
 export GRADIO_ANALYTICS_ENABLED ?= False
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: setup setup-dev run test test-fast check bench docs
+.PHONY: setup setup-dev run test test-fast check bench bench-long docs
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: no $(PYTHON) here. Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3 setup"; exit 1; }
@@ -43,6 +43,9 @@ check: setup-dev
 bench: setup-dev
 	@$(IN_VENV) scripts/setup.py --browser
 	@$(IN_VENV) -m benchmarks
+
+bench-long: setup-dev
+	@$(IN_VENV) -m benchmarks --long
 
 docs: setup
 	@$(IN_VENV) scripts/docs.py

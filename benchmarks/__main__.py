@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from .figures import ROOT, child_environment, tell
+from .figures import LONG_VARIABLE, ROOT, child_environment, tell
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,24 @@ BENCHMARKS = (
     Benchmark("notebook", 240, one_thread=True),
 )
 
+LONG = (
+    Benchmark("build_time", 3600, one_thread=True),
+    Benchmark("build_memory", 1800, one_thread=True),
+    Benchmark("notebook", 3600, one_thread=True),
+    Benchmark("whole_size", 3600),
+)
+"""what `make bench-long` runs: three of the above on more clips, and models of true size"""
+
 
 def main() -> int:
     names = [b.name for b in BENCHMARKS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Prints one JSON line a figure; times behind them go to stderr.")
-    parser.add_argument("--only", metavar="NAME", action="append", choices=names, help=f"one of them, may be repeated: {', '.join(names)}")
-    chosen = parser.parse_args().only or names
-    broken = [b.name for b in BENCHMARKS if b.name in chosen and not run(b)]
+    parser.add_argument("--only", metavar="NAME", action="append", choices=[*names, "whole_size"], help=f"one of them, may be repeated: {', '.join(names)}")
+    parser.add_argument("--long", action="store_true", help=f"longer work instead, an hour or more: {', '.join(b.name for b in LONG)}")
+    asked = parser.parse_args()
+    if asked.long:
+        os.environ[LONG_VARIABLE] = "1"
+    broken = [b.name for b in (LONG if asked.long else BENCHMARKS) if (not asked.only or b.name in asked.only) and not run(b)]
     return 1 if broken else 0
 
 

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .figures import ROOT, Figure, child_environment, memory_mb, report, tell
+from .figures import ROOT, Figure, child_environment, long_or, memory_mb, report, tell
 
-N_FEW, N_MANY = 200, 800
+N_FEW, N_MANY = 200, long_or(6400, 800)
 
 
 def measure() -> Iterator[Figure]:

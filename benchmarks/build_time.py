@@ -12,10 +12,10 @@ import torch
 from earmark.offline.tables.build import Plan, Shard
 from earmark.units import Waveform
 
-from .figures import Figure, median_ratio, report, tell
+from .figures import Figure, long_or, median_ratio, report, tell
 from .material import Material
 
-N_CLIPS, ROUNDS = 60, 3
+N_CLIPS, ROUNDS = long_or(300, 60), 3
 PARTS = ("capture", "codes", "accumulate", "correlate")
 
 
@@ -60,6 +60,7 @@ def _add(material: Material, shard: Shard, clip: tuple[int, str, Waveform], part
     marks.append(time.process_time())
     for slug, accumulator in shard.accumulators.items():
         accumulator.add(row, name, codes[slug])
+        shard.beginnings[slug].add(row, codes[slug])
     marks.append(time.process_time())
     for (feature, other), correlator in shard.correlators.items():
         correlator.add(codes[feature], codes[other])

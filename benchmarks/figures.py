@@ -13,6 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+LONG_VARIABLE = "EARMARK_BENCH_LONG"
+
+
+def long_or(many: int, few: int) -> int:
+    """How many clips: many in `make bench-long`, few in `make bench`."""
+    return many if os.environ.get(LONG_VARIABLE) == "1" else few
 
 
 @dataclass(frozen=True)

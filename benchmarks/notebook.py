@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .figures import ROOT, Figure, child_environment, forget_peak, memory_mb, report, tell
+from .figures import ROOT, Figure, child_environment, forget_peak, long_or, memory_mb, report, tell
 
-N_CLIPS, N_WARM, N_TOP = 200, 10, 10
+N_CLIPS, N_WARM, N_TOP = long_or(600, 200), 10, 10
 WIDTHS = (100, 0)
 """how many features: the notebook's hundred, and all of them"""
 

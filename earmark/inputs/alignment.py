@@ -3,7 +3,7 @@
 Two passes: the words, then, within them, the phones. Wrong text finds a path through a sound too, so the score decides: pocketsphinx gives
 each frame its log likelihood over that of the best sound tried there. Phones count alike, however long, because wrong text shows in
 short phones squeezed into sounds that do not fit; silence is judged by itself, because speech that the text leaves out ends up there.
-On 220 clips of the shipped corpus, 92 % of right and 4 % of wrong texts were kept.
+On 239 clips of the shipped corpus that the cuts were not chosen on, 90 % of right and 6 % of shuffled texts were kept.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class _Aligner:
         rounded = round(score, 2)
         if score < LOWEST_SCORE or silence < LOWEST_SILENCE:
             return Attempt(None, NO_FIT, rounded)
-        return Attempt(Speech(_word_spans(named, spoken), _phone_spans(phones, waveform.duration_s), "aligned", rounded), "", rounded)
+        return Attempt(Speech(_word_spans(named, spoken, waveform.duration_s), _phone_spans(phones, waveform.duration_s), "aligned", rounded), "", rounded)
 
     def _named(self, words: list[tuple[str, list[str]]]) -> tuple[list[tuple[str, list[str]]], list[str]]:
         """(as written, names in the dictionary) for each word, and the words that it lacks."""
@@ -159,11 +159,12 @@ def _seconds(frame: int) -> float:
     return round(frame * FRAME_S + EDGE_S, 3) if frame else 0.0
 
 
-def _word_spans(named: list[tuple[str, list[str]]], spoken: list[tuple[int, int]]) -> tuple[Span, ...]:
+def _word_spans(named: list[tuple[str, list[str]]], spoken: list[tuple[int, int]], duration_s: float) -> tuple[Span, ...]:
     """One span a written word: from the first to the last word spoken for it."""
     spans, at = [], 0
     for text, names in named:
-        spans.append(Span(text, _seconds(spoken[at][0]), _seconds(spoken[at + len(names) - 1][1])))
+        end_s = min(_seconds(spoken[at + len(names) - 1][1]), duration_s)
+        spans.append(Span(text, _seconds(spoken[at][0]), end_s))
         at += len(names)
     return tuple(spans)
 

@@ -289,3 +289,21 @@ def test_a_corpus_without_the_table(settings: Settings, tmp_path: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
     corpus = Corpus(folder)
     assert corpus.speech_table is None and corpus.speech("a-right") is None and corpus.words("a-right") == ()
+
+
+def test_what_ships_is_aligned() -> None:
+    corpus = Corpus(Settings.from_env({}).data / "amazon-queen")
+    assert corpus.speech_table is not None
+    rows = corpus.speech_table.all(["sample", "words", "phones", "how", "why", "score"])
+    hows = rows.column("how").to_pylist()
+    assert rows.column("sample").to_pylist() == list(range(len(corpus.ids)))
+    assert set(hows) == {"aligned", ""} and hows.count("aligned") > 0.85 * len(hows)
+    assert all(bool(how) != bool(why) for how, why in zip(hows, rows.column("why").to_pylist(), strict=True))
+    durations = np.array(corpus.durations_s)
+    for name in ("words", "phones"):
+        sample, _, start_s, end_s = flat_spans(rows, name)
+        assert (start_s >= 0).all() and (start_s < end_s).all() and (end_s <= durations[sample] + 1e-4).all()
+        assert ((start_s[1:] >= end_s[:-1] - 1e-6) | (sample[1:] != sample[:-1])).all()
+    for row in range(0, len(corpus.ids), 97):
+        speech = corpus.speech(corpus.ids[row])
+        assert speech is None or " ".join(w.text for w in speech.words).split() == corpus.transcripts[row].split()

@@ -92,7 +92,7 @@ def test_what_is_far_is_not_fetched_by_looking_or_by_a_sound(store: Store) -> No
     assert "somebody/sae" in text and "Fetch and open" in text
     assert desk.warm("far-sae").name == "idle"
     with pytest.raises(BadInput, match="somebody/sae must be fetched from the Hub first: open far-sae"):
-        desk.listen("far-sae", sound(1, 1.0))
+        desk.listen("far-sae", desk.bring(sound(1, 1.0)))
     desk.open("far-sae")  # this house is offline
     assert wait(desk, "far-sae") == "failed"
     assert "EARMARK_OFFLINE" in desk.state("far-sae").text
@@ -102,6 +102,6 @@ def test_what_is_far_is_not_fetched_by_looking_or_by_a_sound(store: Store) -> No
 
 def test_a_sound_runs_through_it(store: Store) -> None:
     desk = Desk(store)
-    clip = desk.kept.get(desk.listen("bare-sae", sound(3, 1.0)))
+    clip = desk.kept.get(desk.listen("bare-sae", desk.bring(sound(3, 1.0))))
     assert clip is not None and set(clip.codes) == {"toy-sae", "toy-neurons", "toy-residual", "bare-sae"}
     assert (clip.codes["bare-sae"].dense() == clip.codes["toy-sae"].dense()).all(), "the same file is the same dictionary"

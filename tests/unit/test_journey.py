@@ -79,7 +79,7 @@ if __name__ == "__main__":
     facts = desk.facts("wave-sae")
     built = main(["build", "wave-sae", "--workers", "1"])
     rows = browse_page(store, Link("browse", "wave-sae")).rows
-    token = desk.listen("wave-sae", Path(sys.argv[1]).read_bytes())
+    token = desk.listen("wave-sae", desk.bring(Path(sys.argv[1]).read_bytes()))
     clip = desk.kept.get(token)
     top = {}
     for slug in ("wave-sae", "wave-neurons", "wave-residual"):
