@@ -40,9 +40,9 @@ class BrowseView:
     max_density: float | None = None
     dead: str = "hide"
     """hide, show or only"""
+    page: int = 1
     named: bool = False
     """only units whose label holds"""
-    page: int = 1
 
 
 @dataclass(frozen=True)

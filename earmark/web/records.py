@@ -15,9 +15,10 @@ import numpy as np
 
 from ..errors import EarmarkError
 from ..links import media_href
+from ..shelf.pairs import Pair
 from ..shelf.store import Store
 from ..shelf.tables import read_manifest
-from ..units import Analysis, Example, Hit, Pair, UnitCard, UnitId, UnitLabel
+from ..units import Analysis, Example, Hit, UnitCard, UnitId, UnitLabel
 from .pictures import window
 
 MONTAGE_CLIPS = 5

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 
 from earmark.measure.labels import auroc
@@ -54,6 +55,9 @@ def sentence(random: np.random.Generator) -> Speech:
 class World:
     """A corpus of sentences, planted units, and units that mean nothing."""
 
+    sparse = False
+    """how blocks hold their values"""
+
     def __init__(self) -> None:
         random = np.random.default_rng(0)
         self.said: list[Speech | None] = [None if i % 20 == 7 else sentence(random) for i in range(N_SAMPLES)]
@@ -72,8 +76,11 @@ class World:
         """In pieces of some samples and some units, as stored activations come."""
         for samples in np.array_split(np.arange(N_SAMPLES), 7):
             chosen = np.flatnonzero(np.isin(self.rows, samples))
-            for first in range(0, N_UNITS, 11):
-                yield Block(int(chosen[0]), self.rows[chosen], first, self.values[chosen, first : first + 11])
+            if self.sparse:
+                yield Block(int(chosen[0]), self.rows[chosen], 0, csr_matrix(self.values[chosen]))
+            else:
+                for first in range(0, N_UNITS, 11):
+                    yield Block(int(chosen[0]), self.rows[chosen], first, self.values[chosen, first : first + 11])
 
     def firing(self) -> Firing:
         return firing_of(self.blocks(), -(-count_nonzero(self.blocks(), N_UNITS, self.half) // 5), self.half)
@@ -127,8 +134,10 @@ def test_figures_equal_plain_loops(world: World, found: dict[int, Label]) -> Non
         assert (label.judged.precision, label.judged.recall) == pytest.approx((precision, recall), abs=2e-3)
 
 
-def test_the_highest_positions_are_those_of_a_full_sort(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_highest_positions_are_those_of_a_full_sort(world: World, monkeypatch: pytest.MonkeyPatch, sparse: bool) -> None:
     monkeypatch.setattr("earmark.offline.labels.firing.PRUNE_ROWS", 1)
+    monkeypatch.setattr(world, "sparse", sparse)
     firing = world.firing()
     known = world.half[world.rows] >= 0
     for unit in range(N_UNITS):

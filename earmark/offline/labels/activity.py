@@ -51,10 +51,11 @@ def blocks(harvest: Harvest, dictionary: Dictionary) -> Iterator[Block]:
     first = 0
     for values, rows in harvest.groups():
         codes = dictionary.codes(values)
-        columns = codes.sparse().tocsc() if codes.indices is not None else None
-        for unit in range(0, dictionary.n_units, _UNITS_A_BLOCK):
-            part = slice(unit, unit + _UNITS_A_BLOCK)
-            yield Block(first, rows, unit, codes.values[:, part] if columns is None else columns[:, part].toarray())
+        if codes.indices is not None:
+            yield Block(first, rows, 0, codes.sparse())
+        else:
+            for unit in range(0, dictionary.n_units, _UNITS_A_BLOCK):
+                yield Block(first, rows, unit, codes.values[:, unit : unit + _UNITS_A_BLOCK])
         first += len(rows)
 
 

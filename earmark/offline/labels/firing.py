@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 PRUNE_ROWS = 1 << 24
 
@@ -41,10 +42,10 @@ class Highest:
         self._n_rows = 0
         self._limit = max(PRUNE_ROWS, 2 * int(n.sum()))
 
-    def add(self, units: NDArray[np.integer], positions: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+    def add(self, units: NDArray[np.integer], positions: NDArray[np.integer], values: NDArray[np.float32]) -> None:
         """Candidates [m] above each unit's `floor`; of equal values that of the earlier call, or the earlier position, stays."""
         self._units.append(units.astype(np.int32))
-        self._positions.append(positions)
+        self._positions.append(positions.astype(np.int64))
         self._values.append(values)
         self._n_rows += len(units)
         if self._n_rows > self._limit:
@@ -79,36 +80,55 @@ class Block:
     rows: NDArray[np.int32]
     """[n_positions] sample of each position, ascending"""
     first_unit: int
-    values: NDArray[np.float32]
-    """[n_positions, n]: units first_unit .. first_unit + n"""
+    values: NDArray[np.float32] | csr_matrix
+    """[n_positions, n]: units first_unit .. first_unit + n; compressed by rows where few are active"""
+
+    @property
+    def units(self) -> slice:
+        return slice(self.first_unit, self.first_unit + self.values.shape[1])
+
+    def samples(self) -> Iterator[tuple[int, NDArray[np.float32] | csr_matrix]]:
+        """Each sample with its positions."""
+        samples, starts = np.unique(self.rows, return_index=True)
+        for sample, first, last in zip(samples.tolist(), starts, [*starts[1:], len(self.rows)], strict=True):
+            yield sample, self.values[first:last]
+
+
+def _n_nonzero(values: NDArray[np.float32] | csr_matrix) -> NDArray[np.integer]:
+    """Of each column."""
+    return np.count_nonzero(values, axis=0) if isinstance(values, np.ndarray) else np.bincount(values.indices[values.data != 0], minlength=values.shape[1])
 
 
 def count_nonzero(blocks: Iterable[Block], n_units: int, half: NDArray[np.int8]) -> NDArray[np.int64]:
     """[n_units] positions of labelled samples (half >= 0) at which each unit is not 0."""
     found = np.zeros(n_units, np.int64)
     for block in blocks:
-        known = half[block.rows] >= 0
-        found[block.first_unit : block.first_unit + block.values.shape[1]] += np.count_nonzero(block.values[known], axis=0)
+        found[block.units] += _n_nonzero(block.values[half[block.rows] >= 0])
     return found
 
 
 def firing_of(blocks: Iterable[Block], n_active: NDArray[np.int64], half: NDArray[np.int8]) -> Firing:
     """n_active [n_units]: how many positions count as active; half [n_samples]: 0 or 1, -1 for a sample without labels, which is left out."""
-    n_units, n_samples = len(n_active), len(half)
     highest = Highest(n_active)
-    peaks = np.zeros((n_units, n_samples), np.float16)
-    moved = np.zeros((n_units, 2), np.int64)
+    peaks = np.zeros((len(n_active), len(half)), np.float16)
+    moved = np.zeros((len(n_active), 2), np.int64)
     for block in blocks:
-        known = half[block.rows] >= 0
-        values, rows = block.values[known], block.rows[known]
-        if not len(rows):
-            continue
-        units = slice(block.first_unit, block.first_unit + values.shape[1])
-        place, column = np.nonzero((values > highest.floor[units]) & (values != 0))
-        highest.add(column + block.first_unit, block.first_position + np.flatnonzero(known)[place], values[place, column])
-        samples, starts = np.unique(rows, return_index=True)
-        peaks[units, samples] = np.maximum.reduceat(values, starts).astype(np.float16).T
-        active = np.maximum.reduceat(values != 0, starts)
-        for side in (0, 1):
-            moved[units, side] += active[half[samples] == side].sum(axis=0)
+        place, column, values = _above(block.values, highest.floor[block.units])
+        chosen = half[block.rows[place]] >= 0
+        highest.add(column[chosen] + block.first_unit, block.first_position + place[chosen], values[chosen])
+        for sample, part in block.samples():
+            if half[sample] >= 0:
+                top = part.max(axis=0)
+                peaks[block.units, sample] = top if isinstance(top, np.ndarray) else top.toarray()[0]
+                moved[block.units, half[sample]] += _n_nonzero(part) > 0
     return Firing(*highest.result(), peaks, moved)
+
+
+def _above(values: NDArray[np.float32] | csr_matrix, floor: NDArray[np.float32]) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.float32]]:
+    """(position, unit, value) of what is not 0 and above its unit's floor."""
+    if isinstance(values, np.ndarray):
+        place, column = np.nonzero((values > floor) & (values != 0))
+        return place, column, values[place, column]
+    entries = values.tocoo()
+    keep = (entries.data > floor[entries.col]) & (entries.data != 0)
+    return entries.row[keep], entries.col[keep], entries.data[keep]
