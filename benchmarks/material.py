@@ -16,7 +16,7 @@ from earmark.inputs.audio import decode
 from earmark.offline.workers import CORPUS_LIMITS
 from earmark.runtime import Opened, Runtime
 from earmark.settings import Settings
-from earmark.shelf.store import Corpus
+from earmark.shelf.folders import Corpus
 from earmark.units import SAMPLE_RATE_HZ, Activations, Hook, Waveform
 
 from .figures import ROOT

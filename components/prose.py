@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from earmark.units import KIND_NOUNS
+from earmark.units import KIND_NOUNS, UnitLabel
 
 TAGLINE = "Hear and read what the features inside a model respond to."
 KIND_TITLES = {"sae": "SAE features", "neurons": "FFN neurons", "residual": "Residual axes"}
@@ -32,17 +32,18 @@ QUANTILE_NOTE = (
     "True quantiles of a deterministic sample of 200 of this unit's non-zero peaks (one peak a clip): the clips whose ids hash lowest. Not bins of equal width."
 )
 GROUP_NOTES = {"top": "The clips with the largest values, one entry a clip.", "bottom": "The clips with the smallest values, one entry a clip."}
-HEARD_SORTS = {"relative": "Share of its largest", "peak": "Peak", "mean": "Mean", "rarity": "Rarity", "moment": "At a moment"}
+HEARD_SORTS = {"relative": "Share of its largest", "peak": "Peak", "mean": "Mean", "rarity": "Rarity", "moment": "At a moment", "region": "In a stretch"}
 HEARD_NOTES = {
     "relative": "Sorted by the peak here over the unit's own largest value in the corpus, so that units that are always a little active do not fill the list.",
     "peak": "Sorted by the peak in this clip.",
     "mean": "Sorted by the mean over the whole clip.",
     "rarity": "Sorted by density: units that the corpus hardly ever makes fire come first.",
+    "region": "Sorted by what is specific to the stretch that you dragged over: the mean there above the mean of the rest, over the unit's largest value.",
     "moment": "Sorted by the value in the frame of 20 ms at the moment that you clicked on the spectrogram.",
 }
 NEED_TABLES = {"relative", "rarity"}
 """orders by what the tables say of a unit"""
-SORTS = {"words": "Shared words", "peak": "Peak", "density": "Density", "unit": "Number", "match": "Match"}
+SORTS = {"words": "Shared words", "label": "Label", "peak": "Peak", "density": "Density", "unit": "Number", "match": "Match"}
 # units whose strongest clips say one of these don't lead the list that a visitor sees first; every other order has them in place
 NOT_IN_FRONT = {
     *("bachelor", "balls", "blonde", "blondes", "breast", "breasts", "butt", "cannibal", "cannibals", "damn", "damned", "drunk", "fat", "hell"),
@@ -92,6 +93,12 @@ def noun(kind: str, plural: bool = False) -> str:
 
 def unit_name(kind: str, index: int) -> str:
     return f"{noun(kind)} {index}".capitalize()
+
+
+def label_figures(label: UnitLabel) -> str:
+    """How well a label holds, on the half of the corpus that did not choose it."""
+    area = "" if label.auroc is None else f", AUROC {label.auroc:.2f}"
+    return f"{percent(label.precision)} of its strongest activity, {short(label.lift)} times as often as elsewhere{area}; on clips that did not choose it"
 
 
 def exactness(floor: float | None, low: float | None, n_shown: int, n: int) -> str:

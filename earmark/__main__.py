@@ -61,8 +61,15 @@ def _formats(args: Args, settings: Settings) -> None:
 
 
 def _search(args: Args, settings: Settings) -> None:
+    from .web.find import find_labels
     from .web.records import hits_json
 
+    if args.label is not None:
+        found = find_labels(Store(settings), args.label, args.n)
+        _print(args, found, lambda: [f"{f['score']:6.0%}  {f['dictionary']}:{f['unit']}  {f['label']}  ({f['why']})" for f in found])
+        return
+    if args.dictionary is None or args.index is None:
+        raise BadInput("search needs a dictionary and a unit's number, or --label TEXT.")
     hits = hits_json(Store(settings).search(UnitId(args.dictionary, args.index), args.min, args.max, args.absolute, args.n))
     _print(args, hits, lambda: [f"{h['peak']:8.3f} at {h['at_s']:6.2f} s  {h['sample']}" for h in hits])
 
@@ -79,6 +86,11 @@ def _compare(args: Args, settings: Settings) -> None:
     lines.append(f"shared       {found['overlap']['n_shared']} of the {found['overlap']['n_top']} strongest samples")
     lines += [f"positive     {share} of all values of {slug}" for slug, share in found["shares_positive"].items()]
     _print(args, found, lambda: lines)
+
+
+def _labels(args: Args, settings: Settings) -> None:
+    found = Store(settings).label_summary(args.dictionary)
+    _print(args, found, lambda: [f"{name}: {value}" for name, value in found.items()])
 
 
 def _health(args: Args, settings: Settings) -> None:
@@ -179,9 +191,23 @@ def _publish(args: Args, settings: Settings) -> None:
     print("\n".join(publish(settings, args.dictionary, args.repo, args.with_corpus, args.dry_run)))
 
 
+def _label(args: Args, settings: Settings) -> None:
+    from .offline.labels.label import label
+
+    for slug, found in label(settings, args.dictionary, _workers(args), args.only).items():
+        held, shifted = sum(found["held"].values()), sum(found["shuffled"].values())
+        print(f"{slug}: {held} of {found['n_eligible']} eligible units named ({held / max(found['n_eligible'], 1):.1%}); with shifted labels {shifted}.")
+
+
 def _check(args: Args, settings: Settings) -> int:
     from .offline.tables.check import check
 
+    if args.labels:
+        from .offline.labels.check import check_labels
+
+        n, wrong = check_labels(settings, args.dictionary, args.seed, _workers(args))
+        print("\n".join([*(f"wrong: {line}" for line in wrong), f"{args.dictionary}: computed {n} labels anew; {len(wrong) or 'nothing'} wrong."]))
+        return 1 if wrong else 0
     report = check(settings, args.dictionary, args.seed)
     for line in report.wrong:
         print(f"wrong: {line}")
@@ -215,6 +241,7 @@ def _parser() -> argparse.ArgumentParser:
             "search": _search,
             "compare": _compare,
             "analyse": _analyse,
+            "labels": _labels,
             "health": _health,
             "models": _models,
             "open": _open,
@@ -223,6 +250,7 @@ def _parser() -> argparse.ArgumentParser:
             "align": _align,
             "train": _train,
             "build": _build,
+            "label": _label,
             "publish": _publish,
             "check": _check,
         }

@@ -44,9 +44,10 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     unit.add_argument("dictionary")
     unit.add_argument("index", type=int)
 
-    search = command("search", "samples by the peak of a unit", json_=True)
-    search.add_argument("dictionary")
-    search.add_argument("index", type=int)
+    search = command("search", "samples by the peak of a unit; with --label, units by what they respond to", json_=True)
+    search.add_argument("dictionary", nargs="?")
+    search.add_argument("index", type=int, nargs="?")
+    search.add_argument("--label", help="a phone (sk, /s k/), a word, or a class such as nasal, silence or comma")
     search.add_argument("--min", type=float, help="smallest peak")
     search.add_argument("--max", type=float, help="largest peak")
     search.add_argument("--absolute", action="store_true", help="compare magnitudes: negative values count as strongly as positive ones")
@@ -62,6 +63,9 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     analyse.add_argument("--top", type=int, default=20, help="how many units (default 20)")
     analyse.add_argument("--order", default="relative", help="relative, peak, mean or rarity (default relative)")
     analyse.add_argument("--no-transcript", action="store_true", help="leave the model's transcript out")
+
+    labels = command("labels", "how many units of a dictionary have a label that holds, beside those of random directions and of shifted labels", json_=True)
+    labels.add_argument("dictionary")
 
     health = command("health", "figures of a dictionary on held-out samples", json_=True)
     health.add_argument("dictionary")
@@ -122,6 +126,11 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     build.add_argument("--workers", type=int, help="processes (default: one a core)")
     build.add_argument("--only", action="store_true", help="this dictionary alone, without the others over its layer")
 
+    label = command("label", "labels for every unit of a dictionary and of the others over its layer, from the words and phones of its corpus")
+    label.add_argument("dictionary")
+    label.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
+    label.add_argument("--only", action="store_true", help="this dictionary alone, without the others over its layer")
+
     publish = command("publish", "upload a dictionary's tables to a data set of the Hub")
     publish.add_argument("dictionary")
     publish.add_argument("repo", help="owner/name of a data set; made when it is not there")
@@ -130,5 +139,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     check = command("check", "recompute a random part of the tables from the model")
     check.add_argument("dictionary")
+    check.add_argument("--labels", action="store_true", help="the labels and their held-out figures instead, by a second, naive route")
     check.add_argument("--seed", type=_seed, default=0, help="another part is chosen with another seed")
+    check.add_argument("--workers", type=int, help="processes that collect activations, with --labels (default: one a core)")
     return whole

@@ -41,6 +41,8 @@ class BrowseView:
     dead: str = "hide"
     """hide, show or only"""
     page: int = 1
+    named: bool = False
+    """only units whose label holds"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class HeardView:
 
     order: str = "relative"
     at_s: float | None = None
-    """the moment, where they are ordered by their values at one"""
+    """the moment, where they are ordered by their values at one; the beginning of a stretch"""
+    to_s: float | None = None
+    """the end of a stretch"""
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,12 @@ class Link:
                 min_density=_number(query, "dmin", notices),
                 max_density=_number(query, "dmax", notices),
                 dead=dead if dead in {"hide", "show", "only"} else "hide",
+                named=flag(query.get("named", "")) or False,
                 page=max(1, _integer(query, "page", notices) or 1),
             ),
             sample=query.get("sample", "")[:MAX_TEXT] or None,
             revision=query.get("rev", "")[:33] or None,
-            heard=HeardView(query.get("sort", "relative")[:20], _number(query, "at", notices)) if audio else HeardView(),
+            heard=HeardView(query.get("sort", "relative")[:20], _number(query, "at", notices), _number(query, "to", notices)) if audio else HeardView(),
             other=UnitId(query.get("other", "")[:80], other) if tab == "compare" and other is not None else None,
         )
         return link, tuple(notices)
@@ -125,10 +130,11 @@ class Link:
                 "dmin": _short(b.min_density),
                 "dmax": _short(b.max_density),
                 "dead": None if b.dead == "hide" else b.dead,
+                "named": 1 if b.named else None,
                 "page": None if b.page == 1 else b.page,
             }
         if self.tab == "audio":
-            parts |= {"sort": None if self.heard.order == "relative" else self.heard.order, "at": _short(self.heard.at_s)}
+            parts |= {"sort": None if self.heard.order == "relative" else self.heard.order, "at": _short(self.heard.at_s), "to": _short(self.heard.to_s)}
         parts["rev"] = self.revision
         return urlencode({k: v for k, v in parts.items() if v is not None})
 

@@ -248,6 +248,27 @@ class Timeline:
 
 
 @dataclass(frozen=True)
+class UnitLabel:
+    """What a unit responds to: chosen on one half of the corpus, with its figures on the other."""
+
+    kind: str
+    """phone, word, class or context"""
+    text: str
+    lag_s: float
+    """how long after the label the unit is compared with it"""
+    precision: float
+    """share of the unit's active positions that have the label"""
+    recall: float
+    """share of the label's positions at which the unit is active"""
+    lift: float
+    """precision over the label's share of all positions"""
+    f1: float
+    auroc: float | None
+    """of the unit's peak in a sample for whether the sample contains the label"""
+    n_active: int
+
+
+@dataclass(frozen=True)
 class UnitCard:
     """Everything a unit's page shows."""
 
@@ -257,29 +278,4 @@ class UnitCard:
     examples: tuple[Example, ...]
     neighbours: tuple[Neighbour, ...] = ()
     match: Match | None = None
-    label: str | None = None
-
-
-@dataclass(frozen=True)
-class Shared:
-    """A sample among the strongest of both units of a pair."""
-
-    sample: str
-    peaks: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two units beside each other."""
-
-    cards: tuple[UnitCard, UnitCard]
-    correlation: float | None
-    """Pearson r of their values; None where one of them does not vary, or where their positions are not the same"""
-    n_correlated: int
-    """positions that it was computed over: the whole corpus for best matches, else the stored first positions"""
-    n_top: int
-    """strongest samples of each that `shared` was drawn from"""
-    shared: tuple[Shared, ...]
-    n_samples: int
-    positive: dict[str, float]
-    """dictionary over the first unit's layer -> share of all its values, over units and positions, that are above 0"""
+    label: UnitLabel | None = None

@@ -19,7 +19,7 @@ from earmark.dictionaries import FORMATS  # noqa: E402
 from earmark.models import supported  # noqa: E402
 from earmark.settings import ROOT as DATA_ROOT  # noqa: E402
 from earmark.settings import SETTINGS  # noqa: E402
-from earmark.shelf.describe import markdown  # noqa: E402
+from scripts.columns import markdown  # noqa: E402
 
 CODE = ("app.py", "components", "earmark", "scripts", "benchmarks")
 # What has no docstring, or is told best as a whole; paths that end in / are folders. A test fails when one is not there.

@@ -140,7 +140,7 @@
       drawn = "";
       fresh = true;
       const query = view();
-      if (query.get("sort") === "moment") { query.delete("sort"); query.delete("at"); }
+      if (["moment", "region"].includes(query.get("sort"))) ["sort", "at", "to"].forEach((name) => query.delete(name));
       if (em.tab === "audio") em.go(query.toString(), "replace"); else em.last.audio = query.toString();
     });
   };
@@ -176,21 +176,64 @@
       own.querySelector("[data-drawn]").textContent = "";
     }
     const moment = document.querySelector("#em-audio-hits [data-moment]")?.dataset.moment || "";
-    const mark = own.querySelector(".em-moment");
-    mark.hidden = moment === "";
-    mark.style.left = `${(100 * Number(moment)) / Number(own.dataset.duration)}%`;
+    const until = document.querySelector("#em-audio-hits [data-until]")?.dataset.until || "";
+    mark(moment, until || moment);
   }
+
+  // a moment, or the stretch from one to another, in seconds of the clip
+  function mark(from, to) {
+    const line = figure().querySelector(".em-moment");
+    const share = (seconds) => (100 * Number(seconds)) / Number(figure().dataset.duration);
+    line.hidden = from === "";
+    line.style.left = `${share(from)}%`;
+    line.style.width = `${share(to) - share(from)}%`;
+    line.classList.toggle("stretch", to !== from);
+  }
+
+  // -- a stretch: press, drag, let go ------------------------------------------------------------------------------------------
+
+  let drag = null; // { plot, from, to } in seconds
+  const LEAST_S = 0.06;
+
+  function secondsAt(plot, x) {
+    const box = plot.getBoundingClientRect();
+    return Math.max(0, Math.min(0.9999, (x - box.left) / box.width)) * Number(figure().dataset.duration);
+  }
+
+  document.addEventListener("pointerdown", (event) => {
+    const plot = event.target.closest?.("#em-audio-clip .em-plot");
+    drag = plot && event.button === 0 ? { plot, from: secondsAt(plot, event.clientX), to: null } : null;
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (!drag) return;
+    const to = secondsAt(drag.plot, event.clientX);
+    if (drag.to === null && Math.abs(to - drag.from) < LEAST_S) return;
+    drag.to = to;
+    mark(Math.min(drag.from, to), Math.max(drag.from, to));
+  });
+  document.addEventListener("pointercancel", () => { drag = null; });
+  document.addEventListener("click", (event) => {
+    if (!drag || drag.to === null) return;
+    event.stopImmediatePropagation(); // the end of a drag is no click on the picture
+    event.preventDefault();
+    const query = view();
+    const mode = query.get("sort") === "region" ? "replace" : "push";
+    query.set("sort", "region");
+    query.set("at", Math.min(drag.from, drag.to).toFixed(3));
+    query.set("to", Math.max(drag.from, drag.to).toFixed(3));
+    drag = null;
+    em.go(query.toString(), mode);
+  }, true);
 
   document.addEventListener("click", (event) => {
     const target = event.target;
     const plot = target.closest?.("#em-audio-clip .em-plot");
     if (plot) {
-      const box = plot.getBoundingClientRect();
-      const share = Math.max(0, Math.min(0.9999, (event.clientX - box.left) / box.width));
       const query = view();
       const mode = query.get("sort") === "moment" ? "replace" : "push";
       query.set("sort", "moment");
-      query.set("at", (share * Number(figure().dataset.duration)).toFixed(3));
+      query.set("at", secondsAt(plot, event.clientX).toFixed(3));
+      query.delete("to");
       em.go(query.toString(), mode);
       return;
     }

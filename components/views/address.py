@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from earmark.errors import EarmarkError
 from earmark.links import HeardView, Link
-from earmark.live.analysis import MOMENT, ORDERS
+from earmark.live.analysis import MOMENT, ORDERS, REGION
 from earmark.shelf.pairs import partner
 from earmark.shelf.store import Store
 from earmark.units import UnitId
@@ -80,9 +80,11 @@ def _settle_dictionary(store: Store, link: Link, said: list[str]) -> Link:
 
 
 def _settle_order(heard: HeardView) -> HeardView:
-    """An order that there is; a moment that no clip could have is none."""
-    at_s = None if heard.at_s is None or not 0 <= heard.at_s < 3600 else heard.at_s
-    if heard.order == MOMENT:
+    """An order that there is; a moment that no clip could have is none, and a stretch without an end is a moment."""
+    at_s, to_s = (None if t is None or not 0 <= t < 3600 else t for t in (heard.at_s, heard.to_s))
+    if heard.order == REGION and at_s is not None and to_s is not None:
+        return HeardView(REGION, min(at_s, to_s), max(at_s, to_s))
+    if heard.order in {MOMENT, REGION}:
         return HeardView(MOMENT, at_s or 0.0)
     return HeardView(heard.order if heard.order in ORDERS else "relative")
 

@@ -14,6 +14,7 @@ from earmark.live.analysis import MOMENT, rank
 from earmark.live.kept import Clip
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.store import Store
+from earmark.speech import Span
 from earmark.units import UnitHit
 
 from .. import prose
@@ -60,6 +61,19 @@ class ClipView:
     ticks: list[tuple[float, str]]
     credit: CorpusEntry | None
     """where the clip is the corpus's"""
+    words: tuple[Said, ...] = ()
+    phones: tuple[Said, ...] = ()
+    """both empty where the transcript does not fit the sound"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A word or a phone under the clip's time axis."""
+
+    text: str
+    left: float
+    """its beginning, in percent of the clip"""
+    width: float
 
 
 @dataclass(frozen=True)
@@ -140,7 +154,21 @@ def clip_view(store: Store, token: str, clip: Clip, slug: str) -> ClipView:
     corpus = store.catalog.dictionary(slug).corpus
     credit = store.catalog.corpus(corpus) if clip.sample and corpus else None
     sound, picture = own_href(token, "sound.wav"), own_href(token, "mel.png")
-    return ClipView(token, sound, picture, clip.duration_s, clip.transcript, clip.notices, ticks(clip.duration_s), credit)
+    words, phones = _said(clip)
+    return ClipView(token, sound, picture, clip.duration_s, clip.transcript, clip.notices, ticks(clip.duration_s), credit, words, phones)
+
+
+def _said(clip: Clip) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
+    """Words and phones in their places; silences are left empty."""
+    if clip.speech is None:
+        return (), ()
+    whole = max(clip.duration_s, 1e-3) / 100
+
+    def placed(span: Span, text: str) -> Said:
+        return Said(text, round(span.start_s / whole, 3), round((span.end_s - span.start_s) / whole, 3))
+
+    spoken = [p for p in clip.speech.phones if p.text not in {"SIL", "NOISE"}]
+    return tuple(placed(w, w.text) for w in clip.speech.words), tuple(placed(p, p.text.lower()) for p in spoken)
 
 
 def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
@@ -152,8 +180,8 @@ def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
         return HitsView(link, entry, picks, problem=clip.problems.get(link.dictionary), elsewhere=link.dictionary not in clip.problems, bare=bare)
     if bare and link.heard.order in prose.NEED_TABLES:
         link = replace(link, heard=replace(link.heard, order="peak"))
-    order, at_s = link.heard.order, link.heard.at_s or 0.0
-    hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=N_HITS, order=order, at_s=at_s)
+    order, at_s, to_s = link.heard.order, link.heard.at_s or 0.0, link.heard.to_s or 0.0
+    hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=N_HITS, order=order, at_s=at_s, to_s=to_s)
     known = _known(store, link.dictionary, [h.unit for h in hits])
     frame = clip.grid.frame_at(at_s)
     rows = tuple(_row(entry, clip, hit, traces[hit.unit], known.get(hit.unit), order, frame) for hit in hits)

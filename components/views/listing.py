@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from earmark.errors import EarmarkError, NotFetched
 from earmark.links import Link
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
-from earmark.shelf.store import Corpus, Store
+from earmark.shelf.folders import Corpus
+from earmark.shelf.store import Store
+from earmark.web.find import label_fits
 
 from .. import prose
 from ..figures import log_share
@@ -59,6 +61,8 @@ class Row:
     peak: float
     peak_bar: float
     match: str | None
+    why: str
+    """why a search has found it; empty where there is none"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class BrowsePage:
     hero: Row | None = None
     problem: str | None = None
     credit: CorpusEntry | None = None
+    labelled: bool = False
+    """labels have been looked for"""
     bare: BareView | None = None
     """in place of the list where there are no tables"""
 
@@ -122,7 +128,19 @@ def browse_page(store: Store, link: Link) -> BrowsePage:
     rows = tuple(_row(dictionary.entry, corpus, r, top) for r in part.to_dict("records"))
     best = _hero(frame)
     hero = _row(dictionary.entry, corpus, best, top) if best else None
-    return BrowsePage(link, picker, dictionary.signed, rows, len(found), len(frame), _pages(link, n_pages), hero, None, store.catalog.corpus(dictionary.corpus))
+    return BrowsePage(
+        link,
+        picker,
+        dictionary.signed,
+        rows,
+        len(found),
+        len(frame),
+        _pages(link, n_pages),
+        hero,
+        None,
+        store.catalog.corpus(dictionary.corpus),
+        bool(dictionary.labels),
+    )
 
 
 @lru_cache(maxsize=8)
@@ -158,16 +176,32 @@ def select_units(frame: pd.DataFrame, link: Link) -> pd.DataFrame:
         keep &= frame["density"] <= view.max_density
     number = view.text.strip().removeprefix("#")
     named = frame["unit"] == (int(number[:9]) if number.isascii() and number.isdigit() else -1)
+    if view.named:
+        keep &= frame["label"].notna()
     words = re.findall(r"\w+", view.text.casefold())
-    texts = (frame["heard"] + " " + frame["label"].fillna("")).str.casefold()
-    for word in words:
-        keep &= texts.str.contains(rf"\b{re.escape(word)}", regex=True)
-    keep |= named
-    frame = frame.assign(named=named, times=texts.str.count(rf"\b{re.escape(words[0])}") if words else 0)[keep]
-    column = {"unit": "unit", "density": "density", "match": "match_correlation", "peak": "peak"}.get(view.sort, "common")
-    keys = ({"named": False, "times": False} if words else {}) | {column: not view.descending}
+    labelled = frame["label"].map(lambda label: isinstance(label, str) and label_fits(view.text, label)) if words else named
+    times = frame["heard"].map(lambda text: sum(_says(line, words) for line in text.split(" · "))) if words else 0
+    if words:
+        keep = keep & ((times > 0) | labelled) | named
+    frame = frame.assign(named=named, labelled=labelled, times=times)[keep]
+    column = {"unit": "unit", "density": "density", "match": "match_correlation", "peak": "peak", "label": "label_score"}.get(view.sort, "common")
+    keys = ({"named": False, "labelled": False, "times": False} if words else {}) | {column: not view.descending}
     keys |= {name: ascending for name, ascending in (("peak", False), ("unit", True)) if name not in keys}
     return frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable", na_position="last")
+
+
+def _says(line: str, words: Sequence[str]) -> bool:
+    """Whether each word begins a word of the line."""
+    said = re.findall(r"\w+", line.casefold())
+    return all(any(s.startswith(w) for s in said) for w in words)
+
+
+def _why(row: dict[str, Any]) -> str:
+    """Why a search has found a unit."""
+    found = ["its number"] if row.get("named") else []
+    found += ["its label"] if row.get("labelled") else []
+    times = int(row.get("times") or 0)
+    return " · ".join(found + ([f"heard in {times} of 5"] if times else []))
 
 
 def _hero(frame: pd.DataFrame) -> dict[str, Any] | None:
@@ -198,6 +232,7 @@ def _row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: float
         peak=row["peak"],
         peak_bar=100 * max(0.0, row["peak"]) / top,
         match=match,
+        why=_why(row),
     )
 
 

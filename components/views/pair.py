@@ -11,9 +11,9 @@ from earmark.errors import EarmarkError
 from earmark.links import Link, media_href, own_href
 from earmark.live.desk import Desk
 from earmark.live.kept import Clip
-from earmark.shelf.pairs import compare, partner, three_kinds
+from earmark.shelf.pairs import Pair, compare, partner, three_kinds
 from earmark.shelf.store import Store
-from earmark.units import Pair, UnitId
+from earmark.units import UnitId
 
 from .. import prose
 from ..figures import TraceView, line_view, log_share, ticks

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from earmark.errors import EarmarkError
 from earmark.links import Link, media_href
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
-from earmark.shelf.store import GROUPS, Corpus, Store
+from earmark.shelf.folders import Corpus
+from earmark.shelf.store import GROUPS, Store
 from earmark.units import Example, Hit, UnitCard, UnitId
 from earmark.web.media import place_of
 
@@ -74,6 +75,8 @@ class FeaturePage:
     bars: tuple[Bar, ...] = ()
     match_name: str | None = None
     n_units: int = 0
+    labelled: bool = False
+    """labels have been looked for"""
     bare: BareView | None = None
     """in place of the card where there are no tables"""
     n_first: int = N_FIRST
@@ -104,7 +107,7 @@ def feature_page(store: Store, link: Link) -> FeaturePage:
         match_name = prose.unit_name(store.catalog.dictionary(card.match.dictionary).kind, card.match.unit)
     return FeaturePage(
         link, entry, place, title, card, None, dictionary.signed, store.catalog.corpus(dictionary.corpus), len(corpus.ids),
-        tuple(g for g in groups if g.figures), hits, tuple(bars(card.histogram)), match_name, dictionary.n_units,
+        tuple(g for g in groups if g.figures), hits, tuple(bars(card.histogram)), match_name, dictionary.n_units, bool(dictionary.labels),
     )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ MAX_HITS = 500
 ORDERS = ("relative", "peak", "mean", "rarity")
 MOMENT = "moment"
 """the order by the values at one time, where a time can be chosen"""
+REGION = "region"
+"""the order by what is specific to a stretch, where one can be chosen"""
 
 
 def analyse(runtime: Runtime, store: Store, slug: str, sound: Waveform, *, top: int = 20, order: str = "relative", transcribe: bool = True) -> Analysis:
@@ -39,12 +41,13 @@ def check_order(top: int, order: str) -> None:
 
 
 def rank(
-    store: Store, slug: str, codes: Codes, grid: FrameGrid, *, top: int, order: str, at_s: float = 0.0
+    store: Store, slug: str, codes: Codes, grid: FrameGrid, *, top: int, order: str, at_s: float = 0.0, to_s: float = 0.0
 ) -> tuple[tuple[UnitHit, ...], dict[int, np.ndarray]]:
     """The `top` units that fire, and the trace of each.
 
     relative: peak over the unit's own largest value in the corpus, so that dense units do not swamp the list (by peak where there
-    are no tables); peak; mean over positions; rarity: lowest density first; moment: the values in the frame that covers `at_s`.
+    are no tables); peak; mean over positions; rarity: lowest density first; moment: the values in the frame that covers `at_s`;
+    region: the mean from `at_s` to `to_s` above that of the rest, over the unit's own largest value.
     """
     units, values = codes.active()
     if not len(units):
@@ -59,10 +62,11 @@ def rank(
         "mean": lambda: values.mean(axis=0),
         "rarity": lambda: -density,
         MOMENT: lambda: values[grid.frame_at(at_s)],
+        REGION: lambda: _above_the_rest(values, grid.frame_at(at_s), grid.frame_at(to_s)) / np.where(corpus_peak > 0, corpus_peak, np.maximum(peaks, 1e-9)),
     }
     key = keys[order]()
     chosen = np.lexsort((units, -key))
-    fires = key > 0 if order == MOMENT else peaks > 0
+    fires = key > 0 if order in {MOMENT, REGION} else peaks > 0
     chosen = chosen[fires[chosen]][:top]
     hits = tuple(
         UnitHit(
@@ -76,6 +80,13 @@ def rank(
         for i in chosen
     )
     return hits, {int(units[i]): values[:, i].copy() for i in chosen}
+
+
+def _above_the_rest(values: np.ndarray, first: int, last: int) -> np.ndarray:
+    """[n_units] mean over the frames first to last, both counted, less the mean over all others (0 where there are none)."""
+    inside = np.zeros(len(values), bool)
+    inside[min(first, last) : max(first, last) + 1] = True
+    return values[inside].mean(axis=0) - (values[~inside].mean(axis=0) if not inside.all() else 0)
 
 
 def _known(store: Store, slug: str, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

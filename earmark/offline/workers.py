@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..errors import BadInput, EarmarkError
 from ..inputs.audio import Limits, decode
-from ..shelf.store import Corpus
+from ..shelf.folders import Corpus
 from ..units import Waveform
 
 CORPUS_LIMITS = Limits(max_bytes=1 << 30, max_source_s=3600.0)

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from ..errors import BadInput, BadTable, EarmarkError
-from ..units import KINDS, Pair, Shared, UnitCard, UnitId
+from ..units import KINDS, UnitCard, UnitId
+from .folders import Dictionary, line_values
 from .schema import TIMELINE_LEVELS
-from .store import Dictionary, Store
-from .tables import line_values
+from .store import Store
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A sample among the strongest of both units of a pair."""
+
+    sample: str
+    peaks: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two units beside each other."""
+
+    cards: tuple[UnitCard, UnitCard]
+    correlation: float | None
+    """Pearson r of their values; None where one of them does not vary, or where their positions are not the same"""
+    n_correlated: int
+    """positions that it was computed over: the whole corpus for best matches, else the stored first positions"""
+    n_top: int
+    """strongest samples of each that `shared` was drawn from"""
+    shared: tuple[Shared, ...]
+    n_samples: int
+    positive: dict[str, float]
+    """dictionary over the first unit's layer -> share of all its values, over units and positions, that are above 0"""
 
 
 def unit_id(text: str) -> UnitId:

@@ -96,8 +96,6 @@ UNITS = TableSpec(
             _column("n_samples", pa.int32(), "samples", "samples with a non-zero value"),
             _column("floor", pa.float32(), "value", "filters on the peak are exact at or above it; null: everywhere"),
             _column("floor_abs", pa.float32(), "value", "the same for absolute values; null: everywhere"),
-            _column("label", pa.string(), "", "what the unit responds to; null while nothing has held up"),
-            _column("label_score", pa.float32(), "share", "held-out precision of the label"),
             _column("neighbours", pa.list_(pa.int32()), "units", "nearest decoder directions of the same dictionary"),
             _column("cosines", pa.list_(pa.float32()), "cosine", "of those neighbours, in order"),
             _column("match_dictionary", pa.string(), "", "dictionary of the best-correlated unit over the same layer"),
@@ -162,5 +160,25 @@ TIMELINE = TableSpec(
     rows_a_group=64,
 )
 
-SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE)
+LABELS = TableSpec(
+    "labels",
+    pa.schema(
+        [
+            _column("unit", pa.int32(), "", "index, from 0; units whose label did not hold have no row"),
+            _column("kind", pa.string(), "", "phone, word, class or context"),
+            _column("label", pa.string(), "", "what is said when the unit is active"),
+            _column("lag_s", pa.float32(), "s", "how long after the label the unit is compared with it"),
+            _column("precision", pa.float32(), "share", "of the unit's active positions those with the label, on the half that did not choose it"),
+            _column("recall", pa.float32(), "share", "of the positions with the label those where the unit is active, on that half"),
+            _column("lift", pa.float32(), "ratio", "precision over the label's share of all positions, on that half"),
+            _column("f1", pa.float32(), "", "harmonic mean of precision and recall"),
+            _column("auroc", pa.float32(), "", "of the unit's peak in a sample for whether the sample contains the label, on that half"),
+            _column("n_active", pa.int32(), "positions", "active positions on that half"),
+        ]
+    ),
+    key="unit",
+    rows_a_group=1024,
+)
+
+SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS)
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

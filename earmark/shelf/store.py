@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import threading
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import BadInput, BadTable, EarmarkError, NotFound
+from ..errors import BadInput, BadTable, EarmarkError
 from ..settings import Settings
-from ..speech import Span, Speech
-from ..units import SIGNED_KINDS, Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
-from .catalog import Catalog, DictionaryEntry, read_catalog
-from .hub.remote import Folder, Places
-from .schema import QUANTILES, SAMPLES, SPECS, SPEECH
-from .tables import Table, line_values, read_manifest, strongest
+from ..units import Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
+from .catalog import Catalog, read_catalog
+from .folders import Corpus, Dictionary, line_values, strongest
+from .hub.remote import Places
+from .schema import QUANTILES
+from .tables import read_manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,114 +24,6 @@ if TYPE_CHECKING:
 MAX_HITS = 500
 GROUPS = ("top", "q90", "q75", "q50", "q25", "q00", "bottom")
 """groups of examples in the order in which a card shows them"""
-
-
-class Corpus:
-    """Samples of one corpus: names, transcripts and lengths in memory; sounds and pictures read when asked for."""
-
-    def __init__(self, folder: Path | Folder):
-        place = folder if isinstance(folder, Folder) else Folder(folder)
-        self.manifest = read_manifest(place.path)
-        self.place = place
-        self.table = Table(place.path, SAMPLES, self.manifest, place.file)
-        light = self.table.all(["id", "transcript", "transcript_by", "duration_s", "class_name"])
-        self.ids: list[str] = light.column("id").to_pylist()
-        self.transcripts: list[str] = [t or "" for t in light.column("transcript").to_pylist()]
-        self.transcript_by: list[str] = [t or "" for t in light.column("transcript_by").to_pylist()]
-        self.class_names: list[str | None] = light.column("class_name").to_pylist()
-        self.durations_s: list[float] = light.column("duration_s").to_pylist()
-        self.row_of = {name: row for row, name in enumerate(self.ids)}
-
-    def row(self, sample: str) -> int:
-        if sample not in self.row_of:
-            raise NotFound(f"The corpus '{self.manifest['slug']}' has no sample '{sample[:80]}'.")
-        return self.row_of[sample]
-
-    def audio(self, sample: str) -> tuple[bytes, str]:
-        """A sample's sound as its source has it, and its media type."""
-        found = self.table.row(self.row(sample), ["audio", "audio_type"])
-        if found["audio"] is None:
-            raise NotFound(f"The sample '{sample[:80]}' has no sound.")
-        return found["audio"], found["audio_type"]
-
-    def mel(self, sample: str) -> np.ndarray:
-        """A sample's mel picture: uint8 [64 mels from low to high, columns of 20 ms]."""
-        from PIL import Image
-
-        found = self.table.row(self.row(sample), ["mel"])["mel"]
-        if found is None:
-            raise NotFound(f"The sample '{sample[:80]}' has no spectrogram.")
-        return np.asarray(Image.open(io.BytesIO(found)).convert("L"))
-
-    @cached_property
-    def speech_table(self) -> Table | None:
-        """The table `speech`, one row a sample in their order, for those who want all of it; None where the corpus has none."""
-        if not any(name.startswith(f"{SPEECH.name}-") for name in self.manifest["files"]):
-            return None
-        table = Table(self.place.path, SPEECH, self.manifest, self.place.file)
-        if table.n_rows != len(self.ids):
-            raise BadTable(f"'{self.manifest['slug']}' has {len(self.ids)} samples, its table 'speech' {table.n_rows}. Run `python -m earmark align` again.")
-        return table
-
-    def speech(self, sample: str) -> Speech | None:
-        """What was said in a sample, and when; None where that is not known."""
-        row = self.row(sample)
-        return None if self.speech_table is None else speech_of(self.speech_table.row(row))
-
-    def words(self, sample: str) -> tuple[Span, ...]:
-        """The words of a sample with their times; none where they are not known."""
-        found = self.speech(sample)
-        return found.words if found else ()
-
-    def phones(self, sample: str) -> tuple[Span, ...]:
-        """The phones of a sample with their times; none where they are not known."""
-        found = self.speech(sample)
-        return found.phones if found else ()
-
-
-def speech_of(row: dict[str, Any]) -> Speech | None:
-    """A row of the table `speech` as a value; None where nothing is known."""
-    if not row["how"]:
-        return None
-    words, phones = (tuple(Span(s["text"], s["start_s"], s["end_s"]) for s in row[name] or ()) for name in ("words", "phones"))
-    return Speech(words, phones, row["how"], row["score"])
-
-
-class Dictionary:
-    """Tables of one dictionary."""
-
-    def __init__(self, entry: DictionaryEntry, place: Folder):
-        self.entry = entry
-        self.manifest = read_manifest(place.path)
-        if "tables" not in self.manifest:
-            raise BadTable(f"'{entry.slug}' has no tables yet. Build them with `python -m earmark build {entry.slug}`.")
-        self.revision: str = self.manifest["revision"]
-        self.corpus: str = self.manifest["tables"]["corpus"]
-        self.hop_s: float = self.manifest["tables"]["hop_s"]
-        self.offset_s: float = self.manifest["tables"]["offset_s"]
-        self._place = place
-        self._open: dict[str, Table] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def signed(self) -> bool:
-        """Whether values can be negative: told by the manifest; by the kind in one that was written before manifests told it."""
-        return self.manifest.get("signed", self.entry.kind in SIGNED_KINDS)
-
-    @property
-    def n_units(self) -> int:
-        return self.manifest["n_units"]
-
-    def table(self, name: str) -> Table:
-        spec = {s.name: s for s in SPECS}[name]
-        with self._lock:
-            if name not in self._open:
-                self._open[name] = Table(self._place.path, spec, self.manifest, self._place.file)
-            return self._open[name]
-
-    def check_unit(self, index: int) -> None:
-        if not 0 <= index < self.n_units:
-            raise NotFound(f"{self.entry.slug} has units 0 to {self.n_units - 1}; {index} is none of them.")
 
 
 class Store:
@@ -192,6 +81,13 @@ class Store:
             "revision": manifest.get("revision"),
         }
 
+    def label_summary(self, slug: str) -> dict[str, Any]:
+        """{n_units, n_eligible, held, shuffled, random, n_active}: how many labels hold, by kind. Raises BadTable where none were looked for."""
+        summary = self.dictionary(slug).manifest.get("labels")
+        if not summary:
+            raise BadTable(f"'{slug}' has no labels yet. Run `python -m earmark label {slug}`.")
+        return summary
+
     # -- one unit ----------------------------------------------------------------------------------------------------
 
     def card(self, unit: UnitId) -> UnitCard:
@@ -209,7 +105,7 @@ class Store:
             examples=self._examples(d, unit.index),
             neighbours=tuple(Neighbour(u, c) for u, c in zip(row["neighbours"], row["cosines"], strict=True)),
             match=match,
-            label=row["label"],
+            label=d.labels.get(unit.index),
         )
 
     def _examples(self, d: Dictionary, index: int) -> tuple[Example, ...]:
@@ -269,10 +165,13 @@ class Store:
 
 @lru_cache(maxsize=8)
 def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
-    columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "label", "label_score", "match_unit", "match_correlation"]
+    columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "match_unit", "match_correlation"]
     frame = d.table("units").all(columns).to_pandas()
     top = d.table("examples").all(["unit", "group", "rank", "sample"])
     top = top.filter(pc.and_(pc.equal(top.column("group").cast(pa.string()), "top"), pc.less(top.column("rank"), 5)))
+    named = [d.labels.get(unit) for unit in frame["unit"].tolist()]
+    frame["label"] = [n.text if n else None for n in named]
+    frame["label_score"] = [n.precision if n else np.nan for n in named]
     found: list[list[tuple[int, int]]] = [[] for _ in range(len(frame))]
     for unit, rank, sample in zip(*(top.column(c).to_pylist() for c in ("unit", "rank", "sample")), strict=True):
         found[unit].append((rank, sample))

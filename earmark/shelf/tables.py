@@ -17,13 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import BadTable
-from .schema import TIMELINE_LEVELS, TableSpec
+from .schema import TableSpec
 
 FORMAT = 1
 PART_BYTES = 20_000_000
@@ -121,6 +119,33 @@ def _recover(target: Path) -> None:
         for old in sorted(target.parent.glob(f".{glob.escape(target.name)}.*.old"))[:1]:
             if not Path(f"/proc/{old.name.split('.')[-2]}").exists():
                 os.rename(old, target)
+
+
+def put_table(folder: Path, spec: TableSpec, rows: pa.Table | list[dict[str, Any]], told: dict[str, Any] | None = None) -> None:
+    """Put one table beside the others of a folder, and `told` into its manifest, whole or not at all.
+
+    The new folder's other files are hard links to the old one's: files of the shelf are only ever replaced, never written into, so that
+    both names can share their bytes until the old name goes.
+    """
+    manifest = read_manifest(folder)
+    mine = f"{spec.name}-"
+    kept = {name: file for name, file in manifest["files"].items() if not name.startswith(mine)}
+    with new_folder(folder) as fresh:
+        for path in folder.iterdir():
+            if path.is_file() and path.name != "manifest.json" and not path.name.startswith(mine):
+                _link(path, fresh / path.name)
+        writer = TableWriter(fresh, spec)
+        writer.write(rows)
+        writer.close()
+        new = files_of(fresh, (p.name for p in fresh.glob(f"{mine}*.parquet")))
+        write_json(fresh / "manifest.json", manifest | {"files": dict(sorted({**kept, **new}.items()))} | (told or {}))
+
+
+def _link(path: Path, other: Path) -> None:
+    try:
+        os.link(path, other)
+    except OSError:  # a disk that knows no hard links
+        shutil.copyfile(path, other)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -235,45 +260,6 @@ class Table:
         """The whole table, or some of its columns."""
         with self._lock:
             return pa.concat_tables([file.read(columns=columns, use_threads=False) for file in self._files])
-
-
-def flat_spans(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array, np.ndarray, np.ndarray]:
-    """All `words` or `phones` of rows of `speech` in one go: sample (row) [n], text [n], start_s and end_s [n], in order."""
-    column = rows.column(name).combine_chunks()
-    found = pc.list_flatten(column)
-    sample = rows.column("sample").to_numpy()[pc.list_parent_indices(column).to_numpy()]
-    start_s, end_s = (pc.struct_field(found, which).to_numpy() for which in ("start_s", "end_s"))
-    return sample, pc.struct_field(found, "text"), start_s, end_s
-
-
-def line_values(stored: bytes, low: float, high: float) -> np.ndarray:
-    """float32 [n_positions] of a row of `timeline`."""
-    return low + np.frombuffer(stored, np.uint8).astype(np.float32) * ((high - low) / TIMELINE_LEVELS)
-
-
-def strongest(peaks: pa.Table, low: float | None, high: float | None, absolute: bool, n: int) -> list[tuple[int, float, int]]:
-    """(sample row, peak, position) of the n strongest samples of one unit's rows of `peaks` within [low, high].
-
-    Rows come sorted by tail (largest values first), then by peak from high to low. The bounds are rounded as the stored peaks are,
-    so that a bound copied from a listed peak keeps that sample.
-    """
-    if not absolute:
-        peaks = peaks.filter(pc.equal(peaks.column("tail"), 1))
-    sample, peak, at = (peaks.column(c).to_numpy() for c in ("sample", "peak", "at"))
-    size = peak.astype(np.float32)
-    if absolute:
-        size = np.abs(size)
-        order = np.lexsort((sample, -size))
-        order = order[np.sort(np.unique(sample[order], return_index=True)[1])]  # of a sample's two values the stronger one
-        sample, peak, at, size = sample[order], peak[order], at[order], size[order]
-    keep = np.ones(len(size), bool)
-    with np.errstate(over="ignore"):
-        if low is not None:
-            keep &= size >= np.float16(low)
-        if high is not None:
-            keep &= size <= np.float16(high)
-    chosen = np.flatnonzero(keep)[:n]
-    return [(int(sample[i]), float(peak[i]), int(at[i])) for i in chosen]
 
 
 def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> pq.ParquetFile:

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..errors import NotFound
-from ..shelf.store import Corpus, Store
+from ..shelf.folders import Corpus
+from ..shelf.store import Store
 from ..units import KIND_NOUNS, UnitId
 from .answers import MAX_AGE_S, ByteCache, answered, bytes_response, unit_of
 from .pictures import mel_png, share_png, strip_png
@@ -44,7 +45,7 @@ def share_picture(store: Store, unit: UnitId) -> bytes:
             mel = store.corpus(store.dictionary(unit.dictionary).corpus).mel(top[0].sample)
         except NotFound:
             pass
-    lines = ([card.label] if card.label else []) + list(dict.fromkeys(e.transcript for e in top if e.transcript))
+    lines = ([card.label.text] if card.label else []) + list(dict.fromkeys(e.transcript for e in top if e.transcript))
     return share_png(unit_title(store, unit), place_of(store, unit.dictionary), lines, mel, top[0] if top else None)
 
 
@@ -128,4 +129,4 @@ def description_of(store: Store, unit: UnitId) -> str:
         return f"{unit_title(store, unit)} of {place_of(store, unit.dictionary)} is silent over the whole corpus."
     heard = list(dict.fromkeys(e.transcript for e in card.examples if e.group == "top" and e.transcript))[:4]
     said = " · ".join(f"“{line}”" for line in heard) if heard else "sounds without words"
-    return f"{card.label + '. ' if card.label else ''}Fires on {said}. Active in {card.stats.density:.2%} of positions."
+    return f"{card.label.text + '. ' if card.label else ''}Fires on {said}. Active in {card.stats.density:.2%} of positions."

@@ -15,9 +15,10 @@ import numpy as np
 
 from ..errors import EarmarkError
 from ..links import media_href
+from ..shelf.pairs import Pair
 from ..shelf.store import Store
 from ..shelf.tables import read_manifest
-from ..units import Analysis, Example, Hit, Pair, UnitCard, UnitId
+from ..units import Analysis, Example, Hit, UnitCard, UnitId, UnitLabel
 from .pictures import window
 
 MONTAGE_CLIPS = 5
@@ -58,8 +59,16 @@ def card_json(card: UnitCard) -> dict[str, Any]:
         "examples": [example_json(e) for e in card.examples],
         "neighbours": [{"unit": int(n.unit), "cosine": number(n.cosine, 4)} for n in card.neighbours],
         "match": None if match is None else {"dictionary": match.dictionary, "unit": int(match.unit), "correlation": number(match.correlation, 4)},
-        "label": card.label,
+        "label": card.label.text if card.label else None,
+        "label_figures": label_json(card.label),
     }
+
+
+def label_json(label: UnitLabel | None) -> dict[str, Any] | None:
+    """How well a label holds, on the half of the corpus that did not choose it."""
+    if label is None:
+        return None
+    return {"kind": label.kind, **{k: number(getattr(label, k)) for k in ("lag_s", "precision", "recall", "lift", "f1", "auroc")}, "n_active": label.n_active}
 
 
 def example_json(example: Example) -> dict[str, Any]:
@@ -93,7 +102,7 @@ def pair_json(pair: Pair) -> dict[str, Any]:
         {
             "dictionary": c.id.dictionary,
             "unit": int(c.id.index),
-            "label": c.label,
+            "label": c.label.text if c.label else None,
             **{k: number(getattr(c.stats, k)) for k in keys},
             "n_samples": c.stats.n_samples,
         }

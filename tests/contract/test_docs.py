@@ -19,10 +19,10 @@ from earmark.api import routes
 from earmark.links import Link
 from earmark.offline.corpora.sources import SOURCES
 from earmark.settings import SETTINGS, Settings
-from earmark.shelf.describe import markdown
 from earmark.shelf.schema import SPECS, TableSpec
 from earmark.shelf.store import Store
 from scripts import docs
+from scripts.columns import markdown
 
 from .tree import ROOT, modules
 

@@ -12,11 +12,12 @@ import pytest
 
 from earmark.errors import BadInput, BadTable
 from earmark.inputs.annotations import ctc_speech, fitted, parse, read_beside
-from earmark.offline.corpora.align import align_corpus, put_table
+from earmark.offline.corpora.align import align_corpus
 from earmark.offline.corpora.command import make_corpus
 from earmark.settings import Settings
-from earmark.shelf.store import Corpus
-from earmark.shelf.tables import files_of, flat_spans
+from earmark.shelf.folders import Corpus, flat_spans
+from earmark.shelf.schema import SPEECH
+from earmark.shelf.tables import files_of, put_table
 from earmark.speech import Span, Speech
 
 from .test_align import SPOKEN, TRUTH
@@ -271,7 +272,7 @@ def test_a_table_that_does_not_fit_is_refused(settings: Settings, tmp_path: Path
     shutil.copytree(settings.data / "said", folder)
     corpus = Corpus(folder)
     assert corpus.speech_table is not None
-    put_table(folder, corpus.speech_table.all().slice(0, 3))
+    put_table(folder, SPEECH, corpus.speech_table.all().slice(0, 3))
     with pytest.raises(BadTable, match="has 7 samples, its table 'speech' 3"):
         Corpus(folder).speech("a-right")
     (folder / "speech-000.parquet").write_bytes(b"junk")

@@ -26,9 +26,10 @@ from earmark.offline.tables.check import check
 from earmark.offline.tables.timeline import N_POSITIONS
 from earmark.runtime import Runtime
 from earmark.settings import Settings
+from earmark.shelf.folders import line_values
 from earmark.shelf.schema import TIMELINE_LEVELS
 from earmark.shelf.store import Store
-from earmark.shelf.tables import files_of, line_values
+from earmark.shelf.tables import files_of
 from earmark.units import UnitId
 from tests.fixtures.toy import N_UNITS, K, make_house
 

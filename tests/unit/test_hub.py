@@ -15,7 +15,7 @@ import pytest
 
 from earmark.models import whisper
 from earmark.models.base import ModelFiles
-from earmark.shelf.store import Corpus
+from earmark.shelf.folders import Corpus
 from earmark.units import Waveform
 from tests.fixtures.hub import serve_hub
 from tests.fixtures.toy import make_model, sound
@@ -43,7 +43,7 @@ import numpy as np
 from earmark.errors import EarmarkError
 from earmark.runtime import Runtime
 from earmark.settings import Settings
-from earmark.shelf.store import Corpus
+from earmark.shelf.folders import Corpus
 from earmark.units import Waveform
 runtime = Runtime(Settings.from_env())
 try:

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from ...errors import BadInput
 from ...inputs.alignment import attempt
 from ...settings import Settings
+from ...shelf.folders import Corpus
 from ...shelf.schema import SPEECH
-from ...shelf.store import Corpus
-from ...shelf.tables import TableWriter, files_of, new_folder, write_json
+from ...shelf.tables import put_table
 from ...speech import Span, Speech
 from ..workers import Share, alone, read_samples, run, work_folder
 
@@ -69,7 +69,7 @@ def align_corpus(settings: Settings, slug: str, n_workers: int = 1) -> Alignment
         if len(done) < corpus.table.n_groups:
             run(_job, (folder, work), n_workers, len(corpus.ids), n_done, f"align {slug}")
         table = pa.concat_tables([pq.read_table(_path(work, g), schema=SPEECH.schema) for g in range(corpus.table.n_groups)])
-        put_table(folder, table)
+        put_table(folder, SPEECH, table)
         report = _report(slug, corpus, table, folder)
         shutil.rmtree(work.parent)
     return report
@@ -83,32 +83,6 @@ def speech_row(sample: int, speech: Speech | None, why: str = "", score: float |
 
 def _spans(spans: tuple[Span, ...]) -> list[dict[str, Any]]:
     return [{"text": s.text, "start_s": s.start_s, "end_s": s.end_s} for s in spans]
-
-
-def put_table(folder: Path, rows: pa.Table) -> None:
-    """Put the table `speech` into a corpus's folder, whole or not at all.
-
-    The new folder's other files are hard links to the old one's: files of the shelf are only ever replaced, never written into, so that
-    both names can share their bytes until the old name goes.
-    """
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    kept = {name: told for name, told in manifest["files"].items() if not name.startswith(f"{SPEECH.name}-")}
-    with new_folder(folder) as fresh:
-        for path in folder.iterdir():
-            if path.is_file() and path.name != "manifest.json" and not path.name.startswith(f"{SPEECH.name}-"):
-                _link(path, fresh / path.name)
-        writer = TableWriter(fresh, SPEECH)
-        writer.write(rows)
-        writer.close()
-        new = files_of(fresh, (p.name for p in fresh.glob(f"{SPEECH.name}-*.parquet")))
-        write_json(fresh / "manifest.json", manifest | {"files": dict(sorted({**kept, **new}.items()))})
-
-
-def _link(path: Path, other: Path) -> None:
-    try:
-        os.link(path, other)
-    except OSError:  # a disk that knows no hard links
-        shutil.copyfile(path, other)
 
 
 def _key(corpus: Corpus) -> str:

@@ -20,8 +20,8 @@ from ...errors import BadInput, BadTable, MissingWeights
 from ...runtime import Opened, Runtime
 from ...settings import Settings
 from ...shelf.catalog import licence_text, read_catalog
+from ...shelf.folders import Corpus
 from ...shelf.hub import HERE, find_checkpoint
-from ...shelf.store import Corpus
 from ...shelf.tables import FORMAT, files_of, new_folder, read_manifest, write_json
 from ...units import Kind
 from .. import workers

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...runtime import Opened
+from ...shelf.folders import Corpus
 from ...shelf.schema import EXAMPLES, PEAKS, QUANTILES, TIMELINE, UNITS
-from ...shelf.store import Corpus
 from ...shelf.tables import TableWriter
 from ...units import KINDS, Kind
 from .accumulate import HALF_MAX, N_BINS, PEAK_ROW, Accumulator, bin_edges
@@ -84,8 +84,6 @@ def _units(built: Built) -> Iterator[list[dict[str, Any]]]:
                 "n_samples": int(a.n_active_samples[unit]),
                 "floor": floor,
                 "floor_abs": floor_abs,
-                "label": None,
-                "label_score": None,
                 "neighbours": neighbours[unit][0],
                 "cosines": neighbours[unit][1],
                 "match_dictionary": match[0] if match else None,

@@ -16,7 +16,7 @@ from ...errors import BadInput
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.catalog import model_revision
-from ...shelf.store import Corpus
+from ...shelf.folders import Corpus
 from ...units import Hook
 from .. import workers
 

@@ -1,11 +1,11 @@
-"""precomputed/README.md, made from the tables' schemas: `python -m earmark.shelf.describe > precomputed/README.md`."""
+"""precomputed/README.md, made from the tables' schemas: `python scripts/docs.py` (make docs)."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from .schema import SPECS, TableSpec
-from .tables import FORMAT
+from earmark.shelf.schema import SPECS, TableSpec
+from earmark.shelf.tables import FORMAT
 
 _OF = {
     "samples": "Of a corpus: one row a sample.",
@@ -22,6 +22,11 @@ _OF = {
         "Of a dictionary: the largest value of each unit in each sample (signed units: the smallest, too). Rows are sorted by unit, tail and "
         "peak, so that any range of values is one slice. `floor` and `floor_abs` of the table `units` say down to where it is complete."
     ),
+    "labels": (
+        "Of a dictionary: what its units respond to, chosen on one half of the corpus (by speaker, else by clip) and judged on the other. A unit is active on "
+        "the top fifth of its non-zero positions; neurons and axes on as many positions as the median feature. Units without a row have no label that holds: "
+        "precision above 0.5 and lift of 3 or more on both halves."
+    ),
     "timeline": (
         "Of a dictionary: each unit over the first 10,000 positions of the corpus, sample after sample; `tables.timeline_starts` of the manifest says "
         "where each sample begins."
@@ -33,7 +38,7 @@ def markdown() -> str:
     """The whole page."""
     parts = [
         "# Tables",
-        "<!-- Made by `python -m earmark.shelf.describe` from earmark/shelf/tables.py; a test compares the two. -->",
+        "<!-- Made by `make docs` from earmark/shelf/schema.py; a test compares the two. -->",
         "`catalog.toml` lists what exists. Every corpus and every dictionary has a folder with its tables, a manifest and its licence. "
         f"This is format {FORMAT}.",
         "- `NAME-000.parquet`, `NAME-001.parquet`, ...: the parts of one table, each at most 25 MB, in the order of their numbers.\n"
@@ -73,7 +78,3 @@ def _type(kind: pa.DataType) -> str:
     if pa.types.is_struct(kind):
         return f"({', '.join(f'{kind.field(i).name}: {_type(kind.field(i).type)}' for i in range(kind.num_fields))})"
     return {"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind))
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

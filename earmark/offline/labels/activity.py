@@ -1,0 +1,64 @@
+"""Values of a dictionary's units over stored activations, in blocks that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...dictionaries.base import Codes, Dictionary
+from ..training.harvest import Harvest
+from .firing import Block, count_nonzero
+
+_UNITS_A_BLOCK = 2048
+RANDOM_SEED = 0
+
+
+class RandomDirections(Dictionary):
+    """Projections on random directions: what a label method names where nothing was learned."""
+
+    def __init__(self, n_units: int, mean: NDArray[np.float32]):
+        """mean [width] of the activations, taken off before the projection."""
+        directions = torch.randn(n_units, len(mean), generator=torch.Generator().manual_seed(RANDOM_SEED))
+        self.n_units, self.width, self._mean = n_units, len(mean), torch.from_numpy(mean)
+        self._directions = torch.nn.functional.normalize(directions, dim=1)
+
+    def codes(self, values: NDArray[np.float32]) -> Codes:
+        return Codes(((torch.from_numpy(values) - self._mean) @ self._directions.T).numpy(), None, self.n_units)
+
+    def directions(self) -> torch.Tensor:
+        return self._directions
+
+
+def sample_rows(harvest: Harvest) -> NDArray[np.int32]:
+    """[n_positions] row of the sample of each position of the corpus."""
+    return np.concatenate([rows for _, rows in harvest.groups()])
+
+
+def mean_of(harvest: Harvest) -> NDArray[np.float32]:
+    """[width] mean activation."""
+    total, n = np.zeros(harvest.hook.width), 0
+    for values, _ in harvest.groups():
+        total += values.sum(axis=0, dtype=np.float64)
+        n += len(values)
+    return (total / max(n, 1)).astype(np.float32)
+
+
+def blocks(harvest: Harvest, dictionary: Dictionary) -> Iterator[Block]:
+    """The values of all units over the whole corpus."""
+    first = 0
+    for values, rows in harvest.groups():
+        codes = dictionary.codes(values)
+        if codes.indices is not None:
+            yield Block(first, rows, 0, codes.sparse())
+        else:
+            for unit in range(0, dictionary.n_units, _UNITS_A_BLOCK):
+                yield Block(first, rows, unit, codes.values[:, unit : unit + _UNITS_A_BLOCK])
+        first += len(rows)
+
+
+def top_fifth(harvest: Harvest, dictionary: Dictionary, half: NDArray[np.int8]) -> NDArray[np.int64]:
+    """[n_units] a fifth of each unit's non-zero positions in labelled samples, rounded up."""
+    return -(-count_nonzero(blocks(harvest, dictionary), dictionary.n_units, half) // 5)

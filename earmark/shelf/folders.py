@@ -1,0 +1,177 @@
+"""What one folder of the shelf holds: a corpus with its samples and what is said in them, or a dictionary with its tables. No torch."""
+
+from __future__ import annotations
+
+import io
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import BadTable, NotFound
+from ..speech import Span, Speech
+from ..units import SIGNED_KINDS, UnitLabel
+from .catalog import DictionaryEntry
+from .hub.remote import Folder
+from .schema import LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS
+from .tables import Table, read_manifest
+
+
+class Corpus:
+    """Samples of one corpus: names, transcripts and lengths in memory; sounds and pictures read when asked for."""
+
+    def __init__(self, folder: Path | Folder):
+        place = folder if isinstance(folder, Folder) else Folder(folder)
+        self.manifest = read_manifest(place.path)
+        self.place = place
+        self.table = Table(place.path, SAMPLES, self.manifest, place.file)
+        light = self.table.all(["id", "transcript", "transcript_by", "duration_s", "class_name", "speaker"])
+        self.ids: list[str] = light.column("id").to_pylist()
+        self.transcripts: list[str] = [t or "" for t in light.column("transcript").to_pylist()]
+        self.transcript_by: list[str] = [t or "" for t in light.column("transcript_by").to_pylist()]
+        self.class_names: list[str | None] = light.column("class_name").to_pylist()
+        self.speakers: list[str | None] = light.column("speaker").to_pylist()
+        self.durations_s: list[float] = light.column("duration_s").to_pylist()
+        self.row_of = {name: row for row, name in enumerate(self.ids)}
+
+    def row(self, sample: str) -> int:
+        if sample not in self.row_of:
+            raise NotFound(f"The corpus '{self.manifest['slug']}' has no sample '{sample[:80]}'.")
+        return self.row_of[sample]
+
+    def audio(self, sample: str) -> tuple[bytes, str]:
+        """A sample's sound as its source has it, and its media type."""
+        found = self.table.row(self.row(sample), ["audio", "audio_type"])
+        if found["audio"] is None:
+            raise NotFound(f"The sample '{sample[:80]}' has no sound.")
+        return found["audio"], found["audio_type"]
+
+    def mel(self, sample: str) -> np.ndarray:
+        """A sample's mel picture: uint8 [64 mels from low to high, columns of 20 ms]."""
+        from PIL import Image
+
+        found = self.table.row(self.row(sample), ["mel"])["mel"]
+        if found is None:
+            raise NotFound(f"The sample '{sample[:80]}' has no spectrogram.")
+        return np.asarray(Image.open(io.BytesIO(found)).convert("L"))
+
+    @cached_property
+    def speech_table(self) -> Table | None:
+        """The table `speech`, one row a sample in their order, for those who want all of it; None where the corpus has none."""
+        if not any(name.startswith(f"{SPEECH.name}-") for name in self.manifest["files"]):
+            return None
+        table = Table(self.place.path, SPEECH, self.manifest, self.place.file)
+        if table.n_rows != len(self.ids):
+            raise BadTable(f"'{self.manifest['slug']}' has {len(self.ids)} samples, its table 'speech' {table.n_rows}. Run `python -m earmark align` again.")
+        return table
+
+    def speech(self, sample: str) -> Speech | None:
+        """What was said in a sample, and when; None where that is not known."""
+        row = self.row(sample)
+        return None if self.speech_table is None else speech_of(self.speech_table.row(row))
+
+    def words(self, sample: str) -> tuple[Span, ...]:
+        """The words of a sample with their times; none where they are not known."""
+        found = self.speech(sample)
+        return found.words if found else ()
+
+    def phones(self, sample: str) -> tuple[Span, ...]:
+        """The phones of a sample with their times; none where they are not known."""
+        found = self.speech(sample)
+        return found.phones if found else ()
+
+
+def speech_of(row: dict[str, Any]) -> Speech | None:
+    """A row of the table `speech` as a value; None where nothing is known."""
+    if not row["how"]:
+        return None
+    words, phones = (tuple(Span(s["text"], s["start_s"], s["end_s"]) for s in row[name] or ()) for name in ("words", "phones"))
+    return Speech(words, phones, row["how"], row["score"])
+
+
+class Dictionary:
+    """Tables of one dictionary."""
+
+    def __init__(self, entry: DictionaryEntry, place: Folder):
+        self.entry = entry
+        self.manifest = read_manifest(place.path)
+        if "tables" not in self.manifest:
+            raise BadTable(f"'{entry.slug}' has no tables yet. Build them with `python -m earmark build {entry.slug}`.")
+        self.revision: str = self.manifest["revision"]
+        self.corpus: str = self.manifest["tables"]["corpus"]
+        self.hop_s: float = self.manifest["tables"]["hop_s"]
+        self.offset_s: float = self.manifest["tables"]["offset_s"]
+        self._place = place
+        self._open: dict[str, Table] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def labels(self) -> dict[int, UnitLabel]:
+        """Labels by unit; empty where nobody has looked for any."""
+        if not any(name.startswith(f"{LABELS.name}-") for name in self.manifest["files"]):
+            return {}
+        rows = self.table("labels").all().to_pylist()
+        return {r.pop("unit"): UnitLabel(text=r.pop("label"), **r) for r in rows}
+
+    @property
+    def signed(self) -> bool:
+        """Whether values can be negative: told by the manifest; by the kind in one that was written before manifests told it."""
+        return self.manifest.get("signed", self.entry.kind in SIGNED_KINDS)
+
+    @property
+    def n_units(self) -> int:
+        return self.manifest["n_units"]
+
+    def table(self, name: str) -> Table:
+        spec = {s.name: s for s in SPECS}[name]
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = Table(self._place.path, spec, self.manifest, self._place.file)
+            return self._open[name]
+
+    def check_unit(self, index: int) -> None:
+        if not 0 <= index < self.n_units:
+            raise NotFound(f"{self.entry.slug} has units 0 to {self.n_units - 1}; {index} is none of them.")
+
+
+def flat_spans(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array, np.ndarray, np.ndarray]:
+    """All `words` or `phones` of rows of `speech` in one go: sample (row) [n], text [n], start_s and end_s [n], in order."""
+    column = rows.column(name).combine_chunks()
+    found = pc.list_flatten(column)
+    sample = rows.column("sample").to_numpy()[pc.list_parent_indices(column).to_numpy()]
+    start_s, end_s = (pc.struct_field(found, which).to_numpy() for which in ("start_s", "end_s"))
+    return sample, pc.struct_field(found, "text"), start_s, end_s
+
+
+def line_values(stored: bytes, low: float, high: float) -> np.ndarray:
+    """float32 [n_positions] of a row of `timeline`."""
+    return low + np.frombuffer(stored, np.uint8).astype(np.float32) * ((high - low) / TIMELINE_LEVELS)
+
+
+def strongest(peaks: pa.Table, low: float | None, high: float | None, absolute: bool, n: int) -> list[tuple[int, float, int]]:
+    """(sample row, peak, position) of the n strongest samples of one unit's rows of `peaks` within [low, high].
+
+    Rows come sorted by tail (largest values first), then by peak from high to low. The bounds are rounded as the stored peaks are,
+    so that a bound copied from a listed peak keeps that sample.
+    """
+    if not absolute:
+        peaks = peaks.filter(pc.equal(peaks.column("tail"), 1))
+    sample, peak, at = (peaks.column(c).to_numpy() for c in ("sample", "peak", "at"))
+    size = peak.astype(np.float32)
+    if absolute:
+        size = np.abs(size)
+        order = np.lexsort((sample, -size))
+        order = order[np.sort(np.unique(sample[order], return_index=True)[1])]  # of a sample's two values the stronger one
+        sample, peak, at, size = sample[order], peak[order], at[order], size[order]
+    keep = np.ones(len(size), bool)
+    with np.errstate(over="ignore"):
+        if low is not None:
+            keep &= size >= np.float16(low)
+        if high is not None:
+            keep &= size <= np.float16(high)
+    chosen = np.flatnonzero(keep)[:n]
+    return [(int(sample[i]), float(peak[i]), int(at[i])) for i in chosen]
