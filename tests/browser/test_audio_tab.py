@@ -110,6 +110,33 @@ def test_a_file_its_hits_a_card_and_back_with_one_run(visitor: Visitor, app, tmp
     assert not [p for p in app.uploads.rglob("*") if p.is_file()], "the file is deleted once it has been read"
 
 
+def test_a_stretch_that_is_dragged_over_lists_what_is_specific_to_it(visitor: Visitor, app, tmp_path):
+    page = visitor.open("/?tab=audio&dictionary=toy-sae")
+    bring(page, save(tmp_path, "mine.wav", sound(3, 2.0)))
+    box = page.locator("#em-audio-clip .em-plot").bounding_box()
+    assert box
+
+    def drag() -> None:
+        page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 40, steps=4)
+        page.mouse.up()
+
+    visitor.does(drag)
+    query = visitor.query()
+    assert query["sort"] == "region" and (float(query["at"]), float(query["to"])) == pytest.approx((0.5, 1.0), abs=0.01)
+    clip = app.desk.kept.get(page.evaluate("window.earmark.clip"))
+    values, largest = clip.codes["toy-sae"].dense(), app.desk.store.units_frame("toy-sae")["peak"].to_numpy()
+    inside = [clip.grid.frame_at(float(query["at"])) <= t <= clip.grid.frame_at(float(query["to"])) for t in range(len(values))]
+    outside = [not i for i in inside]
+    score = {u: (values[inside, u].mean() - values[outside, u].mean()) / largest[u] for u in range(values.shape[1]) if largest[u] > 0}
+    expected = [str(u) for u, s in sorted(score.items(), key=lambda p: -p[1]) if s > 0]
+    assert page.locator("#em-audio-hits .em-name").all_inner_texts() == expected
+    assert not page.evaluate("document.querySelector('#em-audio-clip .em-ex').classList.contains('playing')"), "a drag does not play"
+    visitor.does(page.go_back)
+    assert "sort" not in visitor.query()
+
+
 def test_the_clip_plays_from_where_it_is_clicked_and_on_while_the_list_changes(visitor, tmp_path):
     page = visitor.open("/?tab=audio&dictionary=toy-sae")
     bring(page, save(tmp_path, "mine.wav", sound(4, 8.0)))
