@@ -5,7 +5,7 @@
   let slow = 0;
   let late = 0;
   let typed = false;
-  let asked = null; // what was typed before Gradio was there
+  let asked = null; // what was asked for before Gradio had taken over
 
   let pressed = null; // what was pressed before Gradio was there, and needs it
 
@@ -34,6 +34,15 @@
     asked = pressed = null;
   }
 
+  // between press and release nothing is moved away under the pointer: the click would be lost
+  let held = false;
+  let waiting = null;
+  const released = (work) => { if (held && first()) waiting = work; else work(); };
+  document.addEventListener("pointerdown", () => { held = true; }, true);
+  for (const kind of ["pointerup", "pointercancel"]) {
+    document.addEventListener(kind, () => setTimeout(() => { held = false; waiting?.(); waiting = null; }), true);
+  }
+
   for (const [kind, those] of [["click", "[data-try], [data-record]"], ["change", "[data-file]"]]) {
     document.addEventListener(kind, (event) => { if (event.target.closest?.("#em-first") && event.target.closest(those)) pressed = event; });
   }
@@ -49,8 +58,10 @@
   };
 
   em.go = (query, mode = "push", y = null) => {
-    if (!send) {
-      if (typed) asked = [query, mode]; else window.location.assign("/?" + query);
+    if (!send && !typed) { window.location.assign("/?" + query); return; }
+    if (!send || first()) { // Gradio drops what is asked while its first answer is on its way
+      asked = [query, mode, y];
+      document.documentElement.classList.add("em-busy");
       return;
     }
     if (mode !== "none") history.replaceState({ ...history.state, y: window.scrollY }, "");
@@ -80,9 +91,11 @@
       if (em.mode === "none") window.scrollTo(0, em.y || 0);
       else if (em.mode === "push" && moved && em.n > 0) scrollToTop(answer.tab, em.query);
       if (!begun) document.querySelector(".em-ex.target")?.scrollIntoView({ block: "center" });
-      handOver(begun);
-      em.views += 1;
-      document.dispatchEvent(new CustomEvent("earmark:view", { detail: answer }));
+      released(() => {
+        handOver(begun);
+        em.views += 1;
+        document.dispatchEvent(new CustomEvent("earmark:view", { detail: answer }));
+      });
     }));
   }
 
