@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from earmark.__main__ import main
-
-from . import test_formats as layouts
+from tests.fixtures import layouts
 
 ROWS = 3000
 
