@@ -27,6 +27,10 @@ _OF = {
         "the top fifth of its non-zero positions; neurons and axes on as many positions as the median feature. Units without a row have no label that holds: "
         "precision above 0.5 and lift of 3 or more on both halves."
     ),
+    "sweep": (
+        "Of an SAE that a sweep has chosen: every run of the sweep, the neurons and residual axes of its layer, and two untrained controls (the same "
+        "autoencoder before its first step, its decoder's rows random, or training activations). It stays when the tables are built again."
+    ),
     "timeline": (
         "Of a dictionary: each unit over the first 10,000 positions of the corpus, sample after sample; `tables.timeline_starts` of the manifest says "
         "where each sample begins."

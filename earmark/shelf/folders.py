@@ -17,7 +17,7 @@ from ..speech import Span, Speech
 from ..units import SIGNED_KINDS, UnitLabel
 from .catalog import DictionaryEntry
 from .hub.remote import Folder
-from .schema import LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS
+from .schema import LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TableSpec
 from .tables import Table, read_manifest
 
 
@@ -112,7 +112,7 @@ class Dictionary:
     @cached_property
     def labels(self) -> dict[int, UnitLabel]:
         """Labels by unit; empty where nobody has looked for any."""
-        if not any(name.startswith(f"{LABELS.name}-") for name in self.manifest["files"]):
+        if not self.has(LABELS):
             return {}
         rows = self.table("labels").all().to_pylist()
         return {r.pop("unit"): UnitLabel(text=r.pop("label"), **r) for r in rows}
@@ -125,6 +125,10 @@ class Dictionary:
     @property
     def n_units(self) -> int:
         return self.manifest["n_units"]
+
+    def has(self, spec: TableSpec) -> bool:
+        """Whether there is such a table; not every dictionary has labels or a sweep."""
+        return any(name.startswith(f"{spec.name}-") for name in self.manifest["files"])
 
     def table(self, name: str) -> Table:
         spec = {s.name: s for s in SPECS}[name]

@@ -180,5 +180,37 @@ LABELS = TableSpec(
     rows_a_group=1024,
 )
 
-SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS)
+SWEEP = TableSpec(
+    "sweep",
+    pa.schema(
+        [
+            _column("name", pa.string(), "", "of the run, as the recipe calls it"),
+            _column("kind", pa.string(), "", "topk or batchtopk; neurons or residual for what the runs are compared with"),
+            _column("n_units", pa.int32(), "units", "width"),
+            _column("k", pa.int32(), "units", "active units at a position; null for neurons and axes, as everything that says how a run was trained"),
+            _column("n_activations", pa.int64(), "positions", "seen in training, repetitions counted; 0 for an untrained control"),
+            _column("lr", pa.float64(), "", "learning rate"),
+            _column("start", pa.string(), "", "where the decoder's rows start: frames (training activations) or random"),
+            _column("start_norm", pa.float64(), "", "their length at the start, over normalised inputs"),
+            _column("aux", pa.float64(), "", "weight of the loss that brings back dead units; 0: none"),
+            _column("l0", pa.float64(), "units", "mean number of non-zero units at a held-out position"),
+            _column("fvu", pa.float64(), "share", "variance of the held-out positions that is not explained; null for what reconstructs nothing"),
+            _column("fvu_scaled", pa.float64(), "share", "of an untrained control: the same after the one factor on what it decodes that fits best"),
+            _column("dead", pa.float64(), "share", "units that are 0 at every held-out position"),
+            _column("n_eligible", pa.int32(), "units", "units that are active often enough to be counted; null where nothing is known of what is said"),
+            _column("held_phone", pa.int32(), "units", "eligible units whose label is a phone and holds"),
+            _column("held_word", pa.int32(), "units", "the same for a word or a pair of phones"),
+            _column("held_class", pa.int32(), "units", "the same for a class of phones"),
+            _column("held_context", pa.int32(), "units", "the same for what comes before or after"),
+            _column("held_share", pa.float64(), "share", "of the eligible units those that hold by phone or word"),
+            _column("held_any_share", pa.float64(), "share", "of the eligible units those that hold at all"),
+            _column("control", pa.bool_(), "", "an autoencoder that nobody has trained"),
+            _column("shipped", pa.bool_(), "", "the run that the sweep's rule chooses"),
+        ]
+    ),
+    key=None,
+    rows_a_group=1024,
+)
+
+SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS, SWEEP)
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

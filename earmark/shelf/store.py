@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from ..errors import BadInput, BadTable, EarmarkError
 from ..settings import Settings
+from ..swept import SweptRun
 from ..units import Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
 from .catalog import Catalog, read_catalog
 from .folders import Corpus, Dictionary, line_values, strongest
 from .hub.remote import Places
-from .schema import QUANTILES
+from .schema import QUANTILES, SWEEP
 from .tables import read_manifest
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class Store:
         if not summary:
             raise BadTable(f"'{slug}' has no labels yet. Run `python -m earmark label {slug}`.")
         return summary
+
+    def sweep(self, slug: str) -> tuple[SweptRun, ...]:
+        """The runs that a dictionary was chosen from, and what they are compared with; empty where there was no sweep."""
+        d = self.dictionary(slug)
+        return tuple(SweptRun(**row) for row in d.table(SWEEP.name).all().to_pylist()) if d.has(SWEEP) else ()
 
     # -- one unit ----------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,10 @@ from components.views.listing import select_units, shared_words
 from earmark.errors import BadInput, BadTable, NotFound
 from earmark.links import BrowseView, Link
 from earmark.settings import Settings
+from earmark.shelf.schema import SWEEP
 from earmark.shelf.store import Store
+from earmark.shelf.tables import outlives, put_table
+from earmark.swept import SweptRun
 from earmark.units import UnitId
 from tests.fixtures.shelf import DEAD_UNIT, N_KEPT, N_TOP, NEURONS, RESIDUAL, SAE, TRANSCRIPTS, Shelf, break_table, build_shelf, copy_shelf
 
@@ -183,7 +186,10 @@ import os, sys
 os.environ["EARMARK_DATA"] = {str(shelf.folder)!r}
 import app
 from earmark.settings import Settings
+from earmark.shelf.schema import SWEEP
 from earmark.shelf.store import Store
+from earmark.shelf.tables import outlives, put_table
+from earmark.swept import SweptRun
 from earmark.units import UnitId
 from earmark.web.media import share_picture, strip_picture
 from components.views.listing import browse_page
@@ -199,3 +205,19 @@ print([m for m in ("torch", "transformers", "librosa", "plotly", "soundfile") if
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_a_sweep_is_read_as_it_was_put_there(shelf: Shelf, tmp_path: Path) -> None:
+    folder = copy_shelf(shelf, tmp_path / "shelf").folder
+    assert Store(replace(Settings.from_env({}), data=folder)).sweep(SAE) == ()
+    assert {f.name for f in fields(SweptRun)} == set(SWEEP.schema.names)
+    nothing = dict.fromkeys(SWEEP.schema.names)
+    rows = [
+        nothing | {"name": "base", "kind": "topk", "n_units": 40, "k": 4, "lr": 8e-4, "fvu": 0.19, "held_share": 0.34, "control": False, "shipped": True},
+        nothing | {"name": "neurons", "kind": "neurons", "n_units": 40, "control": False, "shipped": False},
+    ]
+    put_table(folder / SAE, SWEEP, rows)
+    found = Store(replace(Settings.from_env({}), data=folder)).sweep(SAE)
+    assert [(r.name, r.k, r.lr, r.fvu, r.shipped) for r in found] == [("base", 4, 8e-4, 0.19, True), ("neurons", None, None, None, False)]
+    kept = {p.name for p in (folder / SAE).iterdir() if outlives(p)}
+    assert "sweep-000.parquet" in kept and not kept & {"manifest.json", "units-000.parquet", "labels-000.parquet"}

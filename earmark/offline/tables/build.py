@@ -22,7 +22,7 @@ from ...settings import Settings
 from ...shelf.catalog import licence_text, read_catalog
 from ...shelf.folders import Corpus
 from ...shelf.hub import HERE, find_checkpoint
-from ...shelf.tables import FORMAT, files_of, new_folder, read_manifest, write_json
+from ...shelf.tables import FORMAT, files_of, new_folder, outlives, read_manifest, write_json
 from ...units import Kind
 from .. import workers
 from .accumulate import Accumulator, Correlator, spill_file
@@ -225,7 +225,7 @@ def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: t
     with new_folder(target) as folder:
         if target.exists():
             for path in target.iterdir():
-                if path.is_file() and path.suffix != ".parquet" and path.name != "manifest.json":
+                if outlives(path):
                     shutil.copy2(path, folder / path.name)
         catalog = read_catalog(settings.data)
         (folder / "LICENSE").write_text(licence_text(entry, catalog.model(entry.model), catalog.corpus(plan.corpus)), encoding="utf-8")

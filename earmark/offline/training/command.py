@@ -11,7 +11,7 @@ from ...dictionaries import open_checkpoint, saelens
 from ...errors import BadInput
 from ...settings import Settings
 from ...shelf.catalog import DictionaryEntry, dictionary_revision, read_catalog
-from ...shelf.tables import FORMAT, files_of, new_folder, sha256_of, write_json
+from ...shelf.tables import FORMAT, files_of, new_folder, outlives, sha256_of, write_json
 from .harvest import Harvest, harvest
 from .train import TrainSettings, train
 
@@ -33,7 +33,7 @@ def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpu
     with new_folder(target) as folder:
         if target.exists():
             for path in target.iterdir():
-                if path.is_file() and path.suffix not in {".parquet", ".json", ".safetensors", ".jsonl"}:
+                if outlives(path) and path.suffix not in {".json", ".safetensors", ".jsonl"}:
                     shutil.copy2(path, folder / path.name)
         saelens.save(sae, folder, {"model_name": entry.model, "hook_name": str(stored.hook), "dataset_path": corpus})
         (folder / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
