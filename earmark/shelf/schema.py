@@ -186,7 +186,7 @@ SWEEP = TableSpec(
         [
             _column("name", pa.string(), "", "of the run, as the recipe calls it"),
             _column("kind", pa.string(), "", "topk or batchtopk; neurons or residual for what the runs are compared with"),
-            _column("n_units", pa.int32(), "units", "width"),
+            _column("n_units", pa.int32(), "units", "how wide it is"),
             _column("k", pa.int32(), "units", "active units at a position; null for neurons and axes, as everything that says how a run was trained"),
             _column("n_activations", pa.int64(), "positions", "seen in training, repetitions counted; 0 for an untrained control"),
             _column("lr", pa.float64(), "", "learning rate"),
