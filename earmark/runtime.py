@@ -20,6 +20,7 @@ from .dictionaries.base import Dictionary, Identity
 from .errors import EarmarkError, MissingWeights, unknown
 from .models import FAMILIES
 from .models.base import LoadedModel, ModelFiles
+from .models.gguf import unpacked
 from .settings import Settings
 from .shelf.catalog import Catalog, DictionaryEntry, dictionary_revision, read_catalog
 from .shelf.hub import ALL, Terms, find_checkpoint, find_model
@@ -144,7 +145,8 @@ class Runtime:
             raise unknown("family of models", entry.family, FAMILIES)
 
         def load() -> LoadedModel:
-            files = ModelFiles(slug, find_model(entry, self.settings, terms or self._terms))
+            found = unpacked(slug, find_model(entry, self.settings, terms or self._terms), self.settings.cache)
+            files = ModelFiles(slug, found, entry.always_bos)
             return _readable(slug, lambda: FAMILIES[entry.family](files))
 
         return self._get(("model", slug), load, lambda m: sum(t.nbytes for t in (*m.root.parameters(), *m.root.buffers())))

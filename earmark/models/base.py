@@ -40,6 +40,8 @@ class ModelFiles:
     slug: str
     paths: dict[str, Path]
     """role -> file or folder; the roles are the family's own (`folder` is a transformers folder)"""
+    always_bos: bool = False
+    """texts begin with the beginning-of-text token also where the tokenizer by itself would put none"""
 
 
 class LoadedModel(ABC, Generic[Sample, Grid]):

@@ -91,5 +91,5 @@ def load_text(kind: type[Text], files: ModelFiles, family: str, types: Iterable[
     network = load_network(AutoModelForCausalLM if has_head(config, "ForCausalLM", "LMHeadModel") else AutoModel, folder, files.slug)
     network.config.use_cache = False
     sizes = network.config
-    tokens = Tokens(load_tokenizer(folder, files.slug), sizes.max_position_embeddings, always_bos)
+    tokens = Tokens(load_tokenizer(folder, files.slug), sizes.max_position_embeddings, always_bos or files.always_bos)
     return kind(files.slug, network.base_model, tokens, sizes.num_hidden_layers, sizes.hidden_size)

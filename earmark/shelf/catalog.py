@@ -76,6 +76,8 @@ class ModelEntry:
     tokenizer: HubFiles | None = None
     """the repository of its tokenizer, where that is another one"""
     packages: tuple[PackageFile, ...] = ()
+    always_bos: bool = False
+    """of a language model: texts begin with its beginning-of-text token also where its tokenizer by itself would put none"""
 
 
 @dataclass(frozen=True)
