@@ -49,7 +49,7 @@ def _unit(args: Args, settings: Settings) -> None:
 
     card = card_json(Store(settings).card(UnitId(args.dictionary, args.index)))
     lines = [f"{args.dictionary}:{args.index}", *(f"  {name}: {value}" for name, value in card["stats"].items())]
-    lines += [f"  {e['group']:<6} {e['rank']:>2}  {e['peak']:8.3f} at {e['at_s']:6.2f} s  {e['sample']}  {e['transcript']}" for e in card["examples"]]
+    lines += [f"  {e['group']:<6} {e['rank']:>2}  {_peak_line(e)}" for e in card["examples"]]
     _print(args, card, lambda: lines)
 
 
@@ -71,7 +71,18 @@ def _search(args: Args, settings: Settings) -> None:
     if args.dictionary is None or args.index is None:
         raise BadInput("search needs a dictionary and a unit's number, or --label TEXT.")
     hits = hits_json(Store(settings).search(UnitId(args.dictionary, args.index), args.min, args.max, args.absolute, args.n))
-    _print(args, hits, lambda: [f"{h['peak']:8.3f} at {h['at_s']:6.2f} s  {h['sample']}" for h in hits])
+    _print(args, hits, lambda: [_peak_line(h) for h in hits])
+
+
+def _peak_line(found: dict[str, Any]) -> str:
+    """A sample with its peak: what is said in it, or the tokens around the peak."""
+    from .passages import around
+
+    if "tokens" not in found:
+        return f"{found['peak']:8.3f} at {found['at_s']:6.2f} s  {found['sample']}  {found['transcript']}"
+    at, tokens = found["at"], found["tokens"]
+    start, end = around(tokens, at, 8, 4)
+    return f"{found['peak']:8.3f} at token {at:3}  {found['sample']}  {json.dumps(''.join(tokens[start:end]), ensure_ascii=False)}"
 
 
 def _compare(args: Args, settings: Settings) -> None:

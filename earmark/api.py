@@ -20,7 +20,7 @@ from .shelf.store import Store
 from .web.answers import ByteCache, answered, bytes_response, parameter, unit_of
 from .web.media import media_routes
 from .web.preview import preview_routes
-from .web.records import EXAMPLE_COLUMNS, card_json, csv_text, dictionaries_json, example_json, hits_json, montage_json, pair_json, units_rows
+from .web.records import card_json, csv_text, dictionaries_json, examples_csv, hits_json, montage_json, pair_json, units_rows
 
 __all__ = ["card_json", "dictionaries_json", "hits_json", "routes"]
 
@@ -48,8 +48,8 @@ def routes(store: Store) -> list[Route]:
         found = unit_of(request)
         revision = store.dictionary(found.dictionary).revision
         if _format(request) == "csv":
-            rows = [example_json(e) for e in (await run_in_threadpool(store.card, found)).examples]
-            return bytes_response(request, csv_text(rows, EXAMPLE_COLUMNS).encode(), "text/csv; charset=utf-8", f"{found.dictionary}-{found.index}.csv")
+            body = examples_csv((await run_in_threadpool(store.card, found)).examples).encode()
+            return bytes_response(request, body, "text/csv; charset=utf-8", f"{found.dictionary}-{found.index}.csv")
         body = await cache.through(("unit", found, revision), lambda: encoded(card_json(store.card(found))))
         name = f"{found.dictionary}-{found.index}.json" if flag(request.query_params.get("download", "")) else None
         return bytes_response(request, body, "application/json", name)

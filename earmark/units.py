@@ -166,24 +166,35 @@ class Example:
     """the sample's id"""
     peak: float
     at_s: float
-    """start of the peak's frame"""
+    """start of the peak's frame; of a text all times are positions"""
     start_s: float
     """start of the trace's first frame"""
     end_s: float
     trace: NDArray[np.float32]
     transcript: str
+    """what is said; of a text, the text"""
     duration_s: float
+    at: int = 0
+    """position of the peak"""
+    start: int = 0
+    """position of the trace's first value"""
+    tokens: tuple[str, ...] | None = None
+    """what each position of the whole sample prints, as in `TokenGrid`; None for sound"""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A sample found by a filter on its peak."""
+    """A sample found by a filter on its peak; fields as in `Example`."""
 
     sample: str
     peak: float
     at_s: float
     transcript: str = ""
     duration_s: float = 0.0
+    at: int = 0
+    """position of the peak"""
+    tokens: tuple[str, ...] | None = None
+    """what each position prints; None for sound"""
 
 
 @dataclass(frozen=True)

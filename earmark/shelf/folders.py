@@ -1,9 +1,10 @@
-"""What one folder of the shelf holds: a corpus with its samples and what is said in them, or a dictionary with its tables. No torch."""
+"""What one folder of the shelf holds: a corpus with its samples and what is said or written in them, or a dictionary with its tables. No torch."""
 
 from __future__ import annotations
 
 import io
 import threading
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import BadTable, NotFound
+from ..passages import cut, word_around
 from ..speech import Span, Speech
 from ..units import SIGNED_KINDS, UnitLabel
 from .catalog import DictionaryEntry
@@ -21,21 +23,40 @@ from .schema import LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TableSpec
 from .tables import Table, read_manifest
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Where a sample comes from; what is not known is empty."""
+
+    author: str
+    """of a sound, who speaks"""
+    work: str
+    """of a sound, its class"""
+    origin: str
+    licence: str
+
+
 class Corpus:
-    """Samples of one corpus: names, transcripts and lengths in memory; sounds and pictures read when asked for."""
+    """Samples of one corpus: names, texts and lengths in memory; sounds and pictures read when asked for."""
 
     def __init__(self, folder: Path | Folder):
         place = folder if isinstance(folder, Folder) else Folder(folder)
         self.manifest = read_manifest(place.path)
         self.place = place
         self.table = Table(place.path, SAMPLES, self.manifest, place.file)
-        light = self.table.all(["id", "transcript", "transcript_by", "duration_s", "class_name", "speaker"])
+        self.is_text: bool = self.manifest.get("modality") == "text"
+        light = self.table.all(["id", "transcript", "transcript_by", "duration_s", "class_name", "speaker", "origin", "licence", "printed"])
         self.ids: list[str] = light.column("id").to_pylist()
         self.transcripts: list[str] = [t or "" for t in light.column("transcript").to_pylist()]
         self.transcript_by: list[str] = [t or "" for t in light.column("transcript_by").to_pylist()]
         self.class_names: list[str | None] = light.column("class_name").to_pylist()
         self.speakers: list[str | None] = light.column("speaker").to_pylist()
-        self.durations_s: list[float] = light.column("duration_s").to_pylist()
+        self.origins: list[str] = [o or "" for o in light.column("origin").to_pylist()]
+        self.licences: list[str] = [x or "" for x in light.column("licence").to_pylist()]
+        printed = light.column("printed").combine_chunks()
+        self._ends = np.concatenate([[0], np.cumsum(pc.list_value_length(printed).fill_null(0).to_numpy())])
+        self._printed = pc.list_flatten(printed).to_numpy()
+        self.durations_s: list[float] = [float(n) if s is None else s for s, n in zip(light.column("duration_s").to_pylist(), np.diff(self._ends), strict=True)]
+        """of sounds in seconds, of texts in tokens"""
         self.row_of = {name: row for row, name in enumerate(self.ids)}
 
     def row(self, sample: str) -> int:
@@ -58,6 +79,40 @@ class Corpus:
         if found is None:
             raise NotFound(f"The sample '{sample[:80]}' has no spectrogram.")
         return np.asarray(Image.open(io.BytesIO(found)).convert("L"))
+
+    def tokens_of(self, sample: str) -> tuple[str, ...]:
+        """What each position of a text prints; put together it is the text. Raises NotFound for a sound."""
+        found = self.tokens_in(self.row(sample))
+        if found is None:
+            raise NotFound(f"The sample '{sample[:80]}' is no text: it has no tokens.")
+        return found
+
+    def tokens_in(self, row: int) -> tuple[str, ...] | None:
+        """The same for a sample's row; None for a sound."""
+        lengths = self._lengths(row)
+        if not len(lengths):
+            return None
+        if int(lengths.sum()) != len(self.transcripts[row]):
+            raise BadTable(f"The tokens of '{self.ids[row]}' do not print its text. Make the corpus '{self.manifest['slug']}' again.")
+        return cut(self.transcripts[row], lengths.tolist())
+
+    def word_at(self, row: int, at: int) -> str:
+        """The word of a text that position `at` prints, or prints a part of."""
+        lengths = self._lengths(row)
+        if at >= len(lengths):
+            return ""
+        while at > 0 and lengths[at] == 0:
+            at -= 1
+        start = int(lengths[:at].sum())
+        return word_around(self.transcripts[row], start, start + int(lengths[at]))
+
+    def _lengths(self, row: int) -> np.ndarray:
+        """uint16 [n_positions] of a text: the characters that each position prints; empty for a sound."""
+        return self._printed[self._ends[row] : self._ends[row + 1]]
+
+    def provenance(self, sample: str) -> Provenance:
+        row = self.row(sample)
+        return Provenance(self.speakers[row] or "", self.class_names[row] or "", self.origins[row], self.licences[row])
 
     @cached_property
     def speech_table(self) -> Table | None:

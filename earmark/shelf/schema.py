@@ -26,6 +26,8 @@ class TableSpec:
     compression: str | dict[str, str] = "zstd"
     splits: tuple[str, ...] = ()
     """columns stored as split byte streams, which zstd packs better"""
+    added: tuple[str, ...] = ()
+    """columns that tables written earlier may lack; there they are null"""
 
 
 _SPAN = pa.struct([pa.field("text", pa.string()), pa.field("start_s", pa.float32()), pa.field("end_s", pa.float32())])
@@ -37,15 +39,21 @@ SAMPLES = TableSpec(
             _column("id", pa.string(), "", "the sample's name within its corpus: letters, digits, '.', '_' and '-'"),
             _column("audio", pa.binary(), "bytes", "the sound file as its source has it; null for text"),
             _column("audio_type", pa.string(), "media type", "such as audio/mpeg"),
-            _column("tokens", pa.list_(pa.int32()), "token ids", "the context; null for sound"),
-            _column("duration_s", pa.float32(), "s", "length of the sound at 16 kHz"),
-            _column("transcript", pa.string(), "", "what is said; empty where nobody and nothing has told"),
+            _column("tokens", pa.list_(pa.int32()), "token ids", "of a text, without what the model is given in front of it; null for sound"),
+            _column(
+                "printed",
+                pa.list_(pa.uint16()),
+                "characters",
+                "how many characters of `transcript` each token prints, 0 for one that is shown with a token before it; null for sound",
+            ),
+            _column("duration_s", pa.float32(), "s", "length of the sound at 16 kHz; null for text"),
+            _column("transcript", pa.string(), "", "what is said, empty where nobody and nothing has told; of a text, the text itself"),
             _column("transcript_by", pa.string(), "", "source (given with the sound), model (its own transcript), or empty"),
             _column("words", pa.list_(_SPAN), "s", "null: the table `speech` has them"),
             _column("phones", pa.list_(_SPAN), "s", "null: the table `speech` has them"),
-            _column("class_name", pa.string(), "", "the sound's class, such as ESC-50's; null where there is none"),
-            _column("speaker", pa.string(), "", "who speaks, where known"),
-            _column("origin", pa.string(), "", "file or record that the sample comes from"),
+            _column("class_name", pa.string(), "", "the sound's class, such as ESC-50's; of a text the title of its work; null where there is none"),
+            _column("speaker", pa.string(), "", "who speaks, where known; of a text its author"),
+            _column("origin", pa.string(), "", "file or record that the sample comes from, and where in it"),
             _column("licence", pa.string(), "", "licence of this sample"),
             _column("mel", pa.binary(), "WebP, grey", "mel spectrogram for pictures: 64 mels up to 8 kHz (row 0 lowest) x 20 ms"),
         ]
@@ -53,6 +61,7 @@ SAMPLES = TableSpec(
     key=None,
     rows_a_group=64,
     compression={"audio": "none", "mel": "none"},
+    added=("printed",),
 )
 
 SPEECH = TableSpec(

@@ -135,6 +135,9 @@ class Store:
             trace=row["low"] + stored / 255.0 * (row["high"] - row["low"]),
             transcript=corpus.transcripts[row["sample"]],
             duration_s=corpus.durations_s[row["sample"]],
+            at=row["at"],
+            start=row["start"],
+            tokens=corpus.tokens_in(row["sample"]),
         )
 
     def search(self, unit: UnitId, low: float | None = None, high: float | None = None, absolute: bool = False, n: int = 20) -> tuple[Hit, ...]:
@@ -152,7 +155,7 @@ class Store:
                 raise BadInput(f"{name} is {bound}; it must be a finite number.")
         corpus = self.corpus(d.corpus)
         rows = strongest(d.table("peaks").rows_of(unit.index), low, high, absolute, n)
-        return tuple(Hit(corpus.ids[s], p, round(d.offset_s + at * d.hop_s, 6), corpus.transcripts[s], corpus.durations_s[s]) for s, p, at in rows)
+        return tuple(_hit(d, corpus, *row) for row in rows)
 
     def timeline(self, unit: UnitId) -> Timeline:
         """A unit over the first positions of its corpus. Raises BadTable where the tables hold none."""
@@ -164,25 +167,33 @@ class Store:
     # -- many units --------------------------------------------------------------------------------------------------
 
     def units_frame(self, slug: str) -> pd.DataFrame:
-        """One row a unit: unit, density, peak, mean, dead, label, match_unit, match_correlation and `heard`, the transcripts of its five
-        strongest samples (`strongest`: their rows in the corpus); for Browse and exports. Shared: do not change it."""
+        """One row a unit: unit, density, peak, mean, dead, label, match_unit, match_correlation and `heard`, the transcripts of its five strongest
+        samples, of texts the words at their peaks (`strongest`: their rows in the corpus, `peaks_at`: the positions of the peaks); for Browse
+        and exports. Shared: do not change it."""
         return _units_frame(self.dictionary(slug), self.corpus(self.dictionary(slug).corpus))
+
+
+def _hit(d: Dictionary, corpus: Corpus, row: int, peak: float, at: int) -> Hit:
+    at_s = round(d.offset_s + at * d.hop_s, 6)
+    return Hit(corpus.ids[row], peak, at_s, corpus.transcripts[row], corpus.durations_s[row], at, corpus.tokens_in(row))
 
 
 @lru_cache(maxsize=8)
 def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
     columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "match_unit", "match_correlation"]
     frame = d.table("units").all(columns).to_pandas()
-    top = d.table("examples").all(["unit", "group", "rank", "sample"])
+    top = d.table("examples").all(["unit", "group", "rank", "sample", "at"])
     top = top.filter(pc.and_(pc.equal(top.column("group").cast(pa.string()), "top"), pc.less(top.column("rank"), 5)))
     named = [d.labels.get(unit) for unit in frame["unit"].tolist()]
     frame["label"] = [n.text if n else None for n in named]
     frame["label_score"] = [n.precision if n else np.nan for n in named]
-    found: list[list[tuple[int, int]]] = [[] for _ in range(len(frame))]
-    for unit, rank, sample in zip(*(top.column(c).to_pylist() for c in ("unit", "rank", "sample")), strict=True):
-        found[unit].append((rank, sample))
-    frame["strongest"] = [tuple(sample for _, sample in sorted(pairs)) for pairs in found]
-    frame["heard"] = [" · ".join(filter(None, (corpus.transcripts[s] for s in rows))) for rows in frame["strongest"]]
+    found: list[list[tuple[int, int, int]]] = [[] for _ in range(len(frame))]
+    for unit, rank, sample, at in zip(*(top.column(c).to_pylist() for c in ("unit", "rank", "sample", "at")), strict=True):
+        found[unit].append((rank, sample, at))
+    frame["strongest"] = [tuple(sample for _, sample, _ in sorted(rows)) for rows in found]
+    frame["peaks_at"] = [tuple(at for _, _, at in sorted(rows)) for rows in found]
+    said = corpus.word_at if corpus.is_text else lambda sample, _at: corpus.transcripts[sample]
+    frame["heard"] = [" · ".join(filter(None, map(said, *pair))) for pair in zip(frame["strongest"], frame["peaks_at"], strict=True)]
     return frame
 
 

@@ -209,6 +209,7 @@ class Table:
         if not names:
             raise BadTable(f"'{folder.name}' has no table '{spec.name}'. Build its tables again.")
         self._files = [_open_checked(folder.name, path_of(n) if path_of else folder / n, manifest["files"][n]["sha256"], spec) for n in names]
+        self._lacking = frozenset(spec.added).difference(*(file.schema_arrow.names for file in self._files))
         self._groups: list[tuple[int, int]] = []
         self._first_keys: list[int] = []
         self._last_keys: list[int] = []
@@ -240,7 +241,7 @@ class Table:
     def group(self, number: int, columns: list[str] | None = None) -> pa.Table:
         f, g = self._groups[number]
         with self._lock:
-            return self._files[f].read_row_group(g, columns=columns, use_threads=False)
+            return self._whole(self._files[f].read_row_group(g, columns=columns, use_threads=False), columns)
 
     def rows_of(self, key: int, columns: list[str] | None = None) -> pa.Table:
         """All rows whose key column equals `key`."""
@@ -264,7 +265,16 @@ class Table:
     def all(self, columns: list[str] | None = None) -> pa.Table:
         """The whole table, or some of its columns."""
         with self._lock:
-            return pa.concat_tables([file.read(columns=columns, use_threads=False) for file in self._files])
+            return self._whole(pa.concat_tables([file.read(columns=columns, use_threads=False) for file in self._files]), columns)
+
+    def _whole(self, table: pa.Table, columns: list[str] | None) -> pa.Table:
+        """What was read, with nulls for columns that were asked for and that these files are too old to have."""
+        if not self._lacking:
+            return table
+        names = self._spec.schema.names if columns is None else columns
+        for name in self._lacking.intersection(names):
+            table = table.append_column(self._spec.schema.field(name), pa.nulls(len(table), self._spec.schema.field(name).type))
+        return table.select(names)
 
 
 def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> pq.ParquetFile:
@@ -277,6 +287,7 @@ def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> pq.P
         raise BadTable(f"{name} is missing. Fetch or build it again.") from None
     except (OSError, pa.ArrowException) as error:
         raise BadTable(f"{name} cannot be read ({type(error).__name__}). Fetch or build it again.") from None
-    if file.schema_arrow.names != spec.schema.names:
+    found = file.schema_arrow.names
+    if found != [name for name in spec.schema.names if name in found or name not in spec.added]:
         raise BadTable(f"{name} has other columns than this Earmark reads. Build it again.")
     return file

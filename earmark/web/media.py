@@ -17,7 +17,7 @@ from ..shelf.store import Store
 from ..units import KIND_NOUNS, UnitId
 from .answers import MAX_AGE_S, ByteCache, answered, bytes_response, unit_of
 from .pictures import mel_png, share_png, strip_png
-from .records import EXAMPLE_COLUMNS, MONTAGE_CLIPS, csv_text, example_json
+from .records import MONTAGE_CLIPS, examples_csv
 
 SUFFIXES = {"audio/mpeg": "mp3", "audio/wav": "wav", "audio/ogg": "ogg", "audio/flac": "flac"}
 NOTICES = ("LICENSE", "NOTICE", "README.txt")
@@ -69,7 +69,7 @@ def clips_zip(store: Store, unit: UnitId) -> bytes:
             sound, media_type = corpus.audio(example.sample)
             name = re.sub(r"[^A-Za-z0-9._-]+", "_", example.sample)
             _add(archive, f"{example.rank:02d}-{name}.{SUFFIXES.get(media_type, 'bin')}", sound)
-        _add(archive, "examples.csv", csv_text([example_json(e) for e in top], EXAMPLE_COLUMNS).encode())
+        _add(archive, "examples.csv", examples_csv(top).encode())
         for name in NOTICES:
             if name in corpus.manifest["files"]:
                 _add(archive, name, corpus.place.file(name).read_bytes())

@@ -1,6 +1,7 @@
 """The shelf's values as JSON and CSV, for programs: over HTTP, for gradio_client and for the command line.
 
-`unit` is an integer from 0, shares lie in 0..1, times are seconds, and what does not apply is null (never NaN).
+`unit` is an integer from 0, shares lie in 0..1, times are seconds, and what does not apply is null (never NaN). Where a sample is a text,
+positions stand in place of times: `at` and `start` count tokens from 0, `tokens` says what each position of the text prints.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..errors import EarmarkError
 from ..links import media_href
+from ..passages import around
 from ..shelf.pairs import Pair
 from ..shelf.store import Store
 from ..shelf.tables import read_manifest
@@ -23,6 +25,9 @@ from .pictures import window
 
 MONTAGE_CLIPS = 5
 EXAMPLE_COLUMNS = ("group", "rank", "sample", "peak", "at_s", "start_s", "end_s", "duration_s", "transcript")
+TEXT_COLUMNS = ("group", "rank", "sample", "peak", "at", "token", "text")
+PASSAGE = 8
+"""tokens of a passage before its peak, and as many after it"""
 
 
 def number(value: float | None, digits: int = 6) -> float | None:
@@ -72,21 +77,33 @@ def label_json(label: UnitLabel | None) -> dict[str, Any] | None:
 
 
 def example_json(example: Example) -> dict[str, Any]:
+    """A sound has at_s, start_s, end_s, duration_s and transcript; a text has at, start, tokens (of the whole text) and text in their place."""
     top = float(np.abs(example.trace).max()) if len(example.trace) else 0.0
     decimals = 3 - math.floor(math.log10(top)) if top > 0 else 0
-    return {
-        "rank": int(example.rank),
-        "group": example.group,
-        "sample": example.sample,
-        "peak": number(example.peak),
-        **{name: round(getattr(example, name), 6) for name in ("at_s", "start_s", "end_s", "duration_s")},
-        "trace": np.round(example.trace.astype(np.float64), decimals).tolist(),
-        "transcript": example.transcript,
-    }
+    told: dict[str, Any] = {"rank": int(example.rank), "group": example.group, "sample": example.sample, "peak": number(example.peak)}
+    trace = np.round(example.trace.astype(np.float64), decimals).tolist()
+    if example.tokens is not None:
+        return told | {"at": int(example.at), "start": int(example.start), "tokens": list(example.tokens), "trace": trace, "text": example.transcript}
+    times = {name: round(getattr(example, name), 6) for name in ("at_s", "start_s", "end_s", "duration_s")}
+    return told | times | {"trace": trace, "transcript": example.transcript}
 
 
 def hits_json(hits: Iterable[Hit]) -> list[dict[str, Any]]:
-    return [{"sample": h.sample, "peak": number(h.peak), "at_s": round(h.at_s, 6), "transcript": h.transcript} for h in hits]
+    return [_hit_json(hit) for hit in hits]
+
+
+def _hit_json(hit: Hit) -> dict[str, Any]:
+    told: dict[str, Any] = {"sample": hit.sample, "peak": number(hit.peak)}
+    if hit.tokens is not None:
+        return told | {"at": int(hit.at), "tokens": list(hit.tokens), "text": hit.transcript}
+    return told | {"at_s": round(hit.at_s, 6), "transcript": hit.transcript}
+
+
+def examples_csv(examples: Sequence[Example]) -> str:
+    """A row an example. Of a text, `token` is what the peak's position prints."""
+    if any(e.tokens is not None for e in examples):
+        return csv_text([example_json(e) | {"token": e.tokens[e.at] if e.tokens else ""} for e in examples], TEXT_COLUMNS)
+    return csv_text([example_json(e) for e in examples], EXAMPLE_COLUMNS)
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
@@ -119,9 +136,11 @@ def pair_json(pair: Pair) -> dict[str, Any]:
 
 
 def montage_json(store: Store, unit: UnitId) -> list[dict[str, Any]]:
-    """The half seconds around a unit's best peaks, to be played one after the other."""
+    """The half seconds around a unit's best peaks, to be played one after the other; of texts the passages around them, to be read."""
     corpus = store.dictionary(unit.dictionary).corpus
     top = [e for e in store.card(unit).examples if e.group == "top"][:MONTAGE_CLIPS]
+    if top and top[0].tokens is not None:
+        return [_passage_json(e) for e in top]
     spans = [window(e.at_s, e.duration_s) for e in top]
     return [
         {"url": media_href(corpus, e.sample, "audio"), "start_s": round(start, 6), "end_s": round(end, 6), "sample": e.sample, "transcript": e.transcript}
@@ -129,9 +148,22 @@ def montage_json(store: Store, unit: UnitId) -> list[dict[str, Any]]:
     ]
 
 
+def _passage_json(example: Example) -> dict[str, Any]:
+    tokens = example.tokens or ()
+    start, end = around(tokens, example.at, PASSAGE, PASSAGE)
+    return {
+        "sample": example.sample,
+        "peak": number(example.peak),
+        "at": int(example.at),
+        "start": start,
+        "tokens": list(tokens[start:end]),
+        "text": "".join(tokens[start:end]),
+    }
+
+
 def units_rows(store: Store, slug: str) -> list[dict[str, Any]]:
     """One row a unit, for exports."""
-    frame = store.units_frame(slug).drop(columns="strongest")
+    frame = store.units_frame(slug).drop(columns=["strongest", "peaks_at"])
     whole = {"unit", "n_samples", "match_unit"}
     return [{k: _cell(v, k in whole) for k, v in row.items()} for row in frame.to_dict("records")]
 
