@@ -25,7 +25,7 @@ from .settings import Settings
 from .shelf.catalog import Catalog, DictionaryEntry, dictionary_revision, read_catalog
 from .shelf.hub import ALL, Terms, find_checkpoint, find_model
 from .shelf.tables import sha256_of, write_json
-from .units import Activations, Hook, Waveform
+from .units import Activations, Hook, TokenSample, Waveform
 
 T = TypeVar("T")
 
@@ -149,7 +149,7 @@ class Runtime:
             files = ModelFiles(slug, found, entry.always_bos)
             return _readable(slug, lambda: FAMILIES[entry.family](files))
 
-        return self._get(("model", slug), load, lambda m: sum(t.nbytes for t in (*m.root.parameters(), *m.root.buffers())))
+        return self._get(("model", slug), load, lambda m: m.n_bytes)
 
     def open(self, slug: str, terms: Terms | None = None) -> Opened:
         """A dictionary of the catalog, with its weights."""
@@ -183,17 +183,19 @@ class Runtime:
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
-    def capture(self, model: str, sample: Waveform, opened: Sequence[Opened]) -> dict[Hook, Activations]:
-        """One pass of the model for several dictionaries."""
+    def run(self, model: str, work: Callable[[Any], T]) -> T:
+        """What `work` makes of a loaded model, which is its own for as long and does not leave memory."""
         loaded = self.model(model)
         with self._using(("model", model)), self._running:
-            return loaded.capture(sample, list(dict.fromkeys(o.hook for o in opened)))
+            return work(loaded)
 
-    def read(self, model: str, sample: Waveform) -> str:
+    def capture(self, model: str, sample: Waveform | TokenSample, opened: Sequence[Opened]) -> dict[Hook, Activations]:
+        """One pass of the model for several dictionaries."""
+        return self.run(model, lambda loaded: loaded.capture(sample, list(dict.fromkeys(o.hook for o in opened))))
+
+    def read(self, model: str, sample: Waveform | TokenSample) -> str:
         """What the model itself reads in the sample."""
-        loaded = self.model(model)
-        with self._using(("model", model)), self._running:
-            return loaded.read(sample)
+        return self.run(model, lambda loaded: loaded.read(sample))
 
 
 def _scales(cache: Path) -> Path:

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import BadInput, unknown
 from ..inputs.text import Tokens
 from ..units import Activations, FrameGrid, Grid, Hook, TokenGrid, TokenSample, Waveform
-from .capture import taking
+from .capture import Replace, replacing, taking
 
 Site = Literal["residual", "neurons", "preactivation"]
 Sample = TypeVar("Sample", Waveform, TokenSample)
@@ -51,9 +52,16 @@ class LoadedModel(ABC, Generic[Sample, Grid]):
     sites: ClassVar[dict[str, tuple[str, Literal["input", "output"]]]]
     """site -> (module path with {i} for the layer, side), relative to `root`"""
 
-    def __init__(self, slug: str, root: nn.Module):
+    def __init__(self, slug: str, root: nn.Module, network: nn.Module | None = None):
+        """root: the part whose modules hooks name. network: the whole, with its head, where it has one."""
         self.slug = slug
         self.root = root
+        self.network = network or root
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all weights; those that two parts share are counted once."""
+        return sum(t.nbytes for t in (*self.network.parameters(), *self.network.buffers()))
 
     def hook(self, site: str, layer: int) -> Hook:
         """The hook of a site at a layer, counted from 0. Raises NotFound for a site or layer that the model lacks."""
@@ -114,14 +122,20 @@ class AudioModel(LoadedModel[Waveform, FrameGrid]):
             raise BadInput(f"{self.slug} reads sounds, not texts. Bring a recording, or choose a dictionary over a language model.")
         return sample.samples
 
+    @abstractmethod
+    def read(self, sample: Waveform, replace: Replace | None = None) -> str:
+        """What the model hears in the sound. Functions of `replace` get what `capture` gives at their hooks: no padding."""
+
 
 class TextModel(LoadedModel[TokenSample, TokenGrid]):
     """A causal language model whose positions are tokens."""
 
     modality = "text"
 
-    def __init__(self, slug: str, root: Any, tokens: Tokens, n_layers: int, width: int):
-        super().__init__(slug, root)
+    def __init__(self, slug: str, root: Any, tokens: Tokens, n_layers: int, width: int, network: Any = None):
+        """network: root with the head that predicts tokens; None for a model without."""
+        super().__init__(slug, root, network)
+        self._predicts = network is not None
         self._tokens, self._n_layers, self._width = tokens, n_layers, width
 
     @property
@@ -146,15 +160,46 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
 
     def capture(self, sample: TokenSample, hooks: Sequence[Hook]) -> dict[Hook, Activations[TokenGrid]]:
         """float32 [n_tokens, width] at each hook. Raises BadInput for a sound, and for more tokens than the model has positions."""
+        ids = self._ids(sample)
+        with torch.inference_mode(), taking(self.root, hooks) as taken:
+            self.root(ids)
+        grid = TokenGrid(sample.tokens)
+        return {hook: Activations(value[0].float().numpy(), grid) for hook, value in taken.items()}
+
+    def _ids(self, sample: TokenSample) -> Tensor:
+        """[1, n_tokens]"""
         if not isinstance(sample, TokenSample):
             raise BadInput(f"{self.slug} reads texts, not sounds. Bring a text, or choose a dictionary over a speech model.")
         if not 1 <= len(sample.ids) <= self._tokens.n_context:
             raise BadInput(f"The sample has {len(sample.ids)} tokens; {self.slug} reads 1 to {self._tokens.n_context} at once.")
-        with torch.inference_mode(), taking(self.root, hooks) as taken:
-            self.root(torch.tensor([sample.ids]))
-        grid = TokenGrid(sample.tokens)
-        return {hook: Activations(value[0].float().numpy(), grid) for hook, value in taken.items()}
+        return torch.tensor([sample.ids])
+
+    def logits(self, sample: TokenSample, replace: Replace | None = None) -> Tensor:
+        """float32 [n_positions, vocabulary]: what the model expects after each of the text's own tokens (row 0 follows the first of them).
+
+        Functions of `replace` get what `capture` gives at their hooks, [n_tokens, width] with what stands in front of the text. Raises BadInput
+        as `capture` does, and for a model without the head that predicts tokens.
+        """
+        if not self._predicts:
+            raise BadInput(f"{self.slug} was saved without the head that predicts tokens. Fetch the causal language model to see what it expects.")
+        ids = self._ids(sample)
+        with torch.inference_mode(), replacing(self.root, replace or {}):
+            found = self.network(ids)
+        return (found if isinstance(found, Tensor) else found.logits)[0, sample.n_before :].float()
+
+    def cross_entropy(self, sample: TokenSample, replace: Replace | None = None) -> NDArray[np.float32]:
+        """[n_positions - 1]: -log of the probability, in nats, that the model gives to the token after each of the text's own, but the last."""
+        return next_token_losses(self.logits(sample, replace), sample)
+
+    def tokens_of(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """What each token prints by itself, such as one that the model expects next; bytes that are no text alone are shown as U+FFFD."""
+        return tuple("".join(self._tokens.sample([i]).tokens) for i in ids)
 
     def read(self, sample: TokenSample) -> str:
         """The text itself, as the tokens print it."""
         return sample.text
+
+
+def next_token_losses(logits: Tensor, sample: TokenSample) -> NDArray[np.float32]:
+    """[n_positions - 1] from the logits [n_positions, vocabulary] of the sample's own tokens."""
+    return F.cross_entropy(logits[:-1], torch.tensor(sample.ids[sample.n_before + 1 :]), reduction="none").numpy()

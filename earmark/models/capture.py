@@ -1,14 +1,22 @@
-"""Reading activations: hooks live only inside a context manager, and the pass stops at the last one."""
+"""Reading activations, and putting others in their place: hooks live only inside a context manager."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import BadInput
 from ..units import Hook
+
+Change = Callable[[Tensor], Tensor]
+"""what passes a hook, [n_positions, width], to what passes instead, of the same shape; it must not change what it is given"""
+Replace = Mapping[Hook, Change]
 
 
 class _Stop(Exception):
@@ -49,3 +57,37 @@ def taking(root: nn.Module, hooks: Sequence[Hook]) -> Iterator[dict[Hook, Tensor
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def replacing(root: nn.Module, replace: Replace) -> Iterator[None]:
+    """While the block runs, what passes each hook is what its function makes of it; a tuple's other parts stay as they are.
+
+    A function is called once for each sample of a batch. Raises BadInput, out of the forward pass, when it gives another shape.
+    """
+
+    def changed(hook: Hook, value: Any) -> Any:
+        whole = value[0] if isinstance(value, tuple) else value
+        new = torch.stack([replace[hook](sample) for sample in whole]).to(whole.dtype)
+        if new.shape != whole.shape:
+            raise BadInput(f"What replaces the {hook} has shape {tuple(new.shape)}; it must have {tuple(whole.shape)}, [batch, positions, width].")
+        return (new, *value[1:]) if isinstance(value, tuple) else new
+
+    def on_input(hook: Hook) -> Callable[[nn.Module, Any], Any]:
+        return lambda _module, args: changed(hook, args)
+
+    def on_output(hook: Hook) -> Callable[[nn.Module, Any, Any], Any]:
+        return lambda _module, _args, output: changed(hook, output)
+
+    with ExitStack() as handles:
+        for hook in replace:
+            module = root.get_submodule(hook.module)
+            handle = module.register_forward_pre_hook(on_input(hook)) if hook.side == "input" else module.register_forward_hook(on_output(hook))
+            handles.callback(handle.remove)
+        yield
+
+
+def sparing(spared: NDArray[np.bool_], change: Change) -> Change:
+    """The same change everywhere but at the positions of `spared` [n_positions], which pass as they are."""
+    mask = torch.from_numpy(spared)[:, None]
+    return lambda x: torch.where(mask, x, change(x))

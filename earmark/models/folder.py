@@ -88,8 +88,9 @@ def load_text(kind: type[Text], files: ModelFiles, family: str, types: Iterable[
     from transformers import AutoModel, AutoModelForCausalLM
 
     folder, config = open_folder(files, family, types)
-    network = load_network(AutoModelForCausalLM if has_head(config, "ForCausalLM", "LMHeadModel") else AutoModel, folder, files.slug)
+    head = has_head(config, "ForCausalLM", "LMHeadModel")
+    network = load_network(AutoModelForCausalLM if head else AutoModel, folder, files.slug)
     network.config.use_cache = False
     sizes = network.config
     tokens = Tokens(load_tokenizer(folder, files.slug), sizes.max_position_embeddings, always_bos or files.always_bos)
-    return kind(files.slug, network.base_model, tokens, sizes.num_hidden_layers, sizes.hidden_size)
+    return kind(files.slug, network.base_model, tokens, sizes.num_hidden_layers, sizes.hidden_size, network if head else None)

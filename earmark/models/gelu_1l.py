@@ -92,7 +92,8 @@ def load(files: ModelFiles) -> Gelu1L:
     except (KeyError, RuntimeError) as error:
         raise MissingWeights(f"The weights of {files.slug} do not fit its config.json: {' '.join(str(error).split())[:300]}.") from None
     tokenizer = load_tokenizer(files.paths.get("tokenizer", folder), files.slug)
-    return Gelu1L(files.slug, network.eval(), Tokens(tokenizer, config["n_ctx"], always_bos=True), config["n_layers"], config["d_model"])
+    tokens = Tokens(tokenizer, config["n_ctx"], always_bos=True)
+    return Gelu1L(files.slug, network.eval(), tokens, config["n_layers"], config["d_model"], network)
 
 
 def _checked(config: dict[str, Any], slug: str) -> dict[str, Any]:

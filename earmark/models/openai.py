@@ -7,6 +7,8 @@ English-only vocabulary, 51865 the multilingual one with 99 languages, 51866 tha
 from __future__ import annotations
 
 import base64
+import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,14 +131,33 @@ def _generation(specials: Specials) -> GenerationConfig:
 
 
 class Vocabulary:
-    """Token ids to text for OpenAI's `.tiktoken` vocabulary: each line holds a piece's bytes in base64 and its rank."""
+    """Token ids to text and back for OpenAI's `.tiktoken` vocabulary: each line holds a piece's bytes in base64 and its rank."""
 
     def __init__(self, path: Path):
         lines = (line.split() for line in path.read_bytes().splitlines() if line)
         self._pieces = {int(rank): base64.b64decode(piece) for piece, rank in lines}
+        self._ranks = {piece: rank for rank, piece in self._pieces.items()}
 
     def __call__(self, ids: list[int]) -> str:
         return b"".join(self._pieces.get(i, b"") for i in ids).decode("utf-8", errors="replace")
+
+    def encode(self, text: str) -> list[int]:
+        """Byte-pair encoding: the text is cut as GPT-2 cuts it, then of all neighbours those whose joined piece has the lowest rank are joined first."""
+        from tokenizers.pre_tokenizers import ByteLevel
+
+        words = ByteLevel(add_prefix_space=False).pre_tokenize_str(text)
+        return [i for _, (start, end) in words for i in self._encode_word(text[start:end].encode())]
+
+    def _encode_word(self, word: bytes) -> list[int]:
+        parts = [bytes([byte]) for byte in word]
+        while len(parts) > 1:
+            ranks = [self._ranks.get(a + b, math.inf) for a, b in itertools.pairwise(parts)]
+            lowest = min(ranks)
+            if lowest == math.inf:
+                break
+            at = ranks.index(lowest)
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        return [self._ranks[part] for part in parts]
 
 
 _RENAMES = (

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import BadInput, MissingWeights
 from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from .base import AudioModel, ModelFiles, ModelType
-from .capture import taking
+from .capture import Replace, replacing, taking
 from .folder import has_head, load_network, load_part, open_folder
 
 FAMILY = "wav2vec2"
@@ -43,7 +43,7 @@ class Wav2Vec2(AudioModel):
 
     def __init__(self, slug: str, model: Any, extractor: Any, spell: Callable[[list[int]], str] | None):
         """spell: CTC's best ids, one a frame, to text; None for a model without letters."""
-        super().__init__(slug, model.base_model)
+        super().__init__(slug, model.base_model, model)
         self._model, self._extractor, self._spell = model, extractor, spell
         self._n_hop = math.prod(model.config.conv_stride)
         steps = [math.prod(model.config.conv_stride[:i]) for i in range(len(model.config.conv_stride))]
@@ -76,11 +76,11 @@ class Wav2Vec2(AudioModel):
             raise BadInput(f"The sound lasts {sample.duration_s:.3f} s; {self.slug} reads {least_s:.3f} to {MAX_S} s in one pass. Bring another length.")
         return self._extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_values
 
-    def read(self, sample: Waveform) -> str:
+    def read(self, sample: Waveform, replace: Replace | None = None) -> str:
         """The letters that are likeliest at each frame, repetitions and blanks taken out (CTC); empty for a model without letters."""
         if self._spell is None:
             return ""
-        with torch.inference_mode():
+        with torch.inference_mode(), replacing(self.root, replace or {}):
             ids = self._model(self._inputs(sample)).logits[0].argmax(dim=-1)
         return self._spell(ids.tolist()).strip()
 

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 
-from ..errors import MissingWeights
+from ..errors import BadInput, MissingWeights
 from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from . import openai
 from .base import AudioModel, ModelFiles, ModelType
-from .capture import taking
+from .capture import Replace, replacing, taking
 from .folder import CANNOT_READ, load_network, load_part, load_tokenizer, open_folder
 
 FAMILY = "whisper"
@@ -48,9 +51,17 @@ class Whisper(AudioModel):
         "neurons": ("encoder.layers.{i}.fc2", "input"),
     }
 
-    def __init__(self, slug: str, model: WhisperForConditionalGeneration, extractor: WhisperFeatureExtractor, decode: Callable[[list[int]], str]):
-        super().__init__(slug, model.model)
-        self._model, self._extractor, self._decode = model, extractor, decode
+    def __init__(
+        self,
+        slug: str,
+        model: WhisperForConditionalGeneration,
+        extractor: WhisperFeatureExtractor,
+        decode: Callable[[list[int]], str],
+        encode: Callable[[str], list[int]],
+    ):
+        """decode and encode: ids of ordinary tokens to text and back."""
+        super().__init__(slug, model.model, model)
+        self._model, self._extractor, self._decode, self._encode = model, extractor, decode, encode
 
     @property
     def grid(self) -> tuple[float, float]:
@@ -74,9 +85,9 @@ class Whisper(AudioModel):
         n_frames = math.ceil(len(samples) / N_HOP_SAMPLES)
         parts: dict[Hook, list[np.ndarray]] = {hook: [] for hook in hooks}
         for start in range(0, max(len(samples), 1), N_WINDOW_SAMPLES):
-            real = min(N_WINDOW_FRAMES, n_frames - start // N_HOP_SAMPLES)
-            for hook, value in self._window(samples[start : start + N_WINDOW_SAMPLES], hooks).items():
-                parts[hook].append(value[0, :real].float().numpy())
+            window = samples[start : start + N_WINDOW_SAMPLES]
+            for hook, value in self._window(window, hooks).items():
+                parts[hook].append(value[0, : _n_real(window)].float().numpy())
         grid = FrameGrid(HOP_S, 0.0, n_frames)
         return {hook: Activations(np.concatenate(values), grid) for hook, values in parts.items()}
 
@@ -85,17 +96,55 @@ class Whisper(AudioModel):
             self._model.model.encoder(self.mel(samples))
         return taken
 
-    def read(self, sample: Waveform) -> str:
+    def read(self, sample: Waveform, replace: Replace | None = None) -> str:
         """Greedy transcript without timestamps, window by window."""
         samples = self.heard(sample)
         starts = range(0, max(len(samples), 1), N_WINDOW_SAMPLES)
-        return " ".join(filter(None, (self._read_window(samples[s : s + N_WINDOW_SAMPLES]) for s in starts)))
+        return " ".join(filter(None, (self._read_window(samples[s : s + N_WINDOW_SAMPLES], replace) for s in starts)))
 
-    def _read_window(self, samples: np.ndarray) -> str:
+    def _read_window(self, samples: np.ndarray, replace: Replace | None) -> str:
         with torch.inference_mode():
-            states = self._model.model.encoder(self.mel(samples)).last_hidden_state
-            ids: Any = self._model.generate(encoder_outputs=BaseModelOutput(last_hidden_state=states), do_sample=False, num_beams=1)
+            ids: Any = self._model.generate(encoder_outputs=self._encoded(samples, replace), do_sample=False, num_beams=1)
         return self._decode(ids[0].tolist()).strip()
+
+    def _encoded(self, samples: np.ndarray, replace: Replace | None) -> BaseModelOutput:
+        """What the decoder hears of a window; functions of `replace` get its real frames, padding passes as it is."""
+        n = _n_real(samples)
+        on_real = {hook: lambda x, change=change: torch.cat([change(x[:n]), x[n:]]) for hook, change in (replace or {}).items()}
+        with replacing(self.root, on_real):
+            return BaseModelOutput(last_hidden_state=self._model.model.encoder(self.mel(samples)).last_hidden_state)
+
+    def cross_entropy(self, sample: Waveform, text: str, replace: Replace | None = None) -> NDArray[np.float32]:
+        """[n_tokens + 1]: -log of the probability, in nats, of each token of a transcript, given those before it, and of its end.
+
+        The decoder begins as it does in `read`. Raises BadInput for a sound of more than one window, or a text longer than the decoder's positions.
+        """
+        samples, ids = self.heard(sample), self._encode(" " + text.strip())
+        if len(samples) > N_WINDOW_SAMPLES:
+            raise BadInput(f"The sound lasts {sample.duration_s:.1f} s; a transcript is judged over one window of at most {WINDOW_S} s. Bring a shorter one.")
+        with torch.inference_mode():
+            prompt, end = self._prompt(samples), self._model.generation_config.eos_token_id
+            limit = self._model.config.max_target_positions - len(prompt)
+            if len(ids) > limit:
+                raise BadInput(f"The transcript has {len(ids)} tokens; {self.slug} reads at most {limit} in one window. Bring a shorter one.")
+            fed = torch.tensor([[*prompt, *ids]])
+            logits = self._model(encoder_outputs=self._encoded(samples, replace), decoder_input_ids=fed).logits[0, len(prompt) - 1 :].float()
+        return F.cross_entropy(logits, torch.tensor([*ids, end]), reduction="none").numpy()
+
+    def _prompt(self, samples: np.ndarray) -> list[int]:
+        """What every transcript begins with: start, language and task where there are several, no timestamps."""
+        known: Any = self._model.generation_config
+        prompt = [known.decoder_start_token_id]
+        if getattr(known, "is_multilingual", False):
+            language = self._model.detect_language(encoder_outputs=self._encoded(samples, None), generation_config=known)
+            prompt += [int(language), known.task_to_id["transcribe"]]
+        without = getattr(known, "no_timestamps_token_id", None)
+        return prompt if without is None else [*prompt, without]
+
+
+def _n_real(window: np.ndarray) -> int:
+    """Frames of a window that are no padding."""
+    return math.ceil(len(window) / N_HOP_SAMPLES)
 
 
 def load(files: ModelFiles) -> Whisper:
@@ -108,7 +157,8 @@ def load(files: ModelFiles) -> Whisper:
     model = load_network(WhisperForConditionalGeneration, folder, files.slug, attn_implementation="sdpa")
     tokenizer = load_tokenizer(folder, files.slug)
     extractor = load_part(WhisperFeatureExtractor, folder, files.slug, "feature extractor")
-    return Whisper(files.slug, model, extractor, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
+    decode, encode = partial(tokenizer.decode, skip_special_tokens=True), partial(tokenizer.encode, add_special_tokens=False)
+    return Whisper(files.slug, model, extractor, decode, encode)
 
 
 def _load_openai(slug: str, checkpoint: Path, vocabulary: Path) -> Whisper:
@@ -118,4 +168,5 @@ def _load_openai(slug: str, checkpoint: Path, vocabulary: Path) -> Whisper:
     except CANNOT_READ as error:
         raise MissingWeights(f"{slug}: {checkpoint.name} is no checkpoint of OpenAI's Whisper that can be read safely ({type(error).__name__}).") from None
     model = openai.network(dims, state)
-    return Whisper(slug, model, WhisperFeatureExtractor(feature_size=dims["n_mels"]), openai.Vocabulary(vocabulary))
+    pieces = openai.Vocabulary(vocabulary)
+    return Whisper(slug, model, WhisperFeatureExtractor(feature_size=dims["n_mels"]), pieces, pieces.encode)

@@ -179,3 +179,69 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         convert(write_ggml(reference(51865), tmp_path / "q.bin", quantised=True), tmp_path / "folder")
     with pytest.raises(BadInput, match="cannot be read"):
         convert(tmp_path / "none.bin", tmp_path / "folder")
+
+
+# -- with other activations in an encoder layer's place ------------------------------------------------------------------------
+
+
+def louder(x: torch.Tensor) -> torch.Tensor:
+    """[n_frames, width] -> another of the same shape"""
+    return 1.5 * x.flip(1) - torch.arange(len(x))[:, None] * 0.01
+
+
+@pytest.fixture(params=VOCABULARIES, ids=lambda n: VOCABULARIES[n][0] + str(n))
+def rewritten(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ours.Whisper, whisper.model.Whisper, int]:
+    """(what we load, openai-whisper's network whose encoder block 1 is rewritten over the 1401 real frames of a sound of 28.01 s, its vocabulary)."""
+    expected = reference(request.param)
+    path = saved(expected, tmp_path / "m.pt")
+    block = expected.encoder.blocks[1]
+    whole = block.forward
+
+    def forward(*args: object, **kwargs: object) -> torch.Tensor:
+        out = whole(*args, **kwargs)
+        return torch.cat([louder(out[0, :1401])[None], out[:, 1401:]], dim=1)
+
+    block.forward = forward
+    model = ours.load(ModelFiles("m", {"checkpoint": path, "vocabulary": ASSETS / f"{VOCABULARIES[request.param][0]}.tiktoken"}))
+    return model, expected, request.param
+
+
+def test_transcript_and_its_cross_entropy_with_a_layer_rewritten(rewritten: tuple[ours.Whisper, whisper.model.Whisper, int]) -> None:
+    model, expected, n_vocab = rewritten
+    heard, hook, text = sound(28.01), model.hook("residual", 1), "It's  naïve, 日本 – don't!"
+    multilingual = VOCABULARIES[n_vocab][0] == "multilingual"
+    mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(torch.from_numpy(heard.samples)))
+    with torch.no_grad():
+        plain = model._model.model.encoder(model.mel(heard.samples)).last_hidden_state
+        language = whisper.decoding.detect_language(expected, plain[0], get_tokenizer(True, num_languages=VOCABULARIES[n_vocab][1]))[1] if multilingual else {}
+        spoken = max(language, key=lambda name: language[name]) if language else "en"
+        tokenizer = get_tokenizer(multilingual, num_languages=VOCABULARIES[n_vocab][1], language=spoken, task="transcribe")
+        ids = [*tokenizer.sot_sequence_including_notimestamps, *tokenizer.encode(" " + text), tokenizer.eot]
+        audio = expected.encoder(mel[None])
+        log_p = expected.decoder(torch.tensor([ids]), audio)[0].double().log_softmax(dim=-1)
+        n = len(tokenizer.sot_sequence_including_notimestamps)
+        losses = [-log_p[i - 1, ids[i]].item() for i in range(n, len(ids))]
+        result = whisper.decode(expected, audio[0], whisper.DecodingOptions(language=spoken, without_timestamps=True, fp16=False, sample_len=20))
+    np.testing.assert_allclose(model.cross_entropy(heard, text, {hook: louder}), losses, atol=1e-3, rtol=1e-4)
+    assert np.abs(model.cross_entropy(heard, text) - losses).max() > 0.01
+    if not multilingual:  # the others find the language anew in what they are given
+        assert model.read(heard, {hook: louder}).startswith(result.text.strip())
+        assert not model.read(heard).startswith(result.text.strip())
+
+
+def test_what_a_replacing_function_gets_is_what_is_captured(rewritten: tuple[ours.Whisper, whisper.model.Whisper, int]) -> None:
+    model, _, _ = rewritten
+    heard, hook, seen = sound(31.0), model.hook("neurons", 1), []
+    model._model.generation_config.max_length = 12
+    model.read(heard, {hook: lambda x: seen.append(x.clone()) or x})
+    taken = model.capture(heard, [hook])[hook]
+    assert [len(x) for x in seen] == [1500, 50]
+    np.testing.assert_allclose(torch.cat(seen).numpy(), taken.values, atol=1e-5)
+
+
+def test_transcripts_that_cannot_be_judged(rewritten: tuple[ours.Whisper, whisper.model.Whisper, int]) -> None:
+    model, _, _ = rewritten
+    with pytest.raises(BadInput, match=r"lasts 30\.5 s; a transcript is judged over one window of at most 30 s"):
+        model.cross_entropy(sound(30.5), "text")
+    with pytest.raises(BadInput, match=r"The transcript has \d+ tokens; m reads at most 44\d in one window"):
+        model.cross_entropy(sound(1), "word " * 500)
