@@ -179,8 +179,8 @@ def _align(args: Args, settings: Settings) -> None:
 
 
 def _train(args: Args, settings: Settings) -> None:
+    from .offline.training.autoencoder import TrainSettings
     from .offline.training.command import train_dictionary
-    from .offline.training.train import TrainSettings
 
     names = [f.name for f in dataclasses.fields(TrainSettings)]
     chosen = TrainSettings(**{n: getattr(args, n) for n in names if getattr(args, n, None) is not None})

@@ -111,11 +111,15 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     train.add_argument("--corpus", help="another corpus than the catalog's")
     train.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
     for flag, type_, help_ in (
+        ("kind", str, "topk (default) or batchtopk"),
         ("n-units", int, "number of features"),
-        ("k", int, "active features at each position"),
+        ("k", int, "active features at each position; of batchtopk in the mean"),
         ("n-activations", int, "positions seen in training, repetitions counted"),
         ("batch", int, "positions in a step"),
         ("lr", float, "learning rate"),
+        ("start", str, "of the decoder: frames (training activations, default) or random"),
+        ("start-norm", float, "length of the decoder's rows at the start, over normalised inputs"),
+        ("aux", float, "weight of the loss that brings back dead features, such as 0.03125 (default: none)"),
         ("seed", _seed, "of the random numbers"),
     ):
         train.add_argument(f"--{flag}", type=type_, help=help_)

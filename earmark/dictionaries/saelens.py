@@ -152,20 +152,22 @@ def _facts(config: dict[str, Any], architecture: str, sae: SparseAutoencoder) ->
 
 
 def save(sae: SparseAutoencoder, folder: Path, metadata: dict[str, Any]) -> None:
-    """Write a TopK autoencoder without pre-bias as cfg.json and sae_weights.safetensors (float16 weights, float32 biases)."""
+    """Write a topk or jumprelu autoencoder without pre-bias as cfg.json and sae_weights.safetensors (float16 weights, float32 biases)."""
+    activation: dict[str, Any] = {"k": sae.k, "rescale_acts_by_decoder_norm": sae.rescale} if sae.activation == "topk" else {}
     config = {
-        "architecture": "topk",
+        "architecture": sae.activation,
         "d_in": sae.width,
         "d_sae": sae.n_units,
-        "k": sae.k,
         "dtype": "float32",
         "device": "cpu",
         "apply_b_dec_to_input": False,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        "rescale_acts_by_decoder_norm": sae.rescale,
+        **activation,
         "metadata": metadata,
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    half = {"W_enc": sae.W_enc.half(), "W_dec": sae.W_dec.half(), "b_enc": sae.b_enc, "b_dec": sae.b_dec}
-    save_file({name: tensor.contiguous() for name, tensor in half.items()}, folder / WEIGHTS)
+    weights = {"W_enc": sae.W_enc.half(), "W_dec": sae.W_dec.half(), "b_enc": sae.b_enc, "b_dec": sae.b_dec}
+    if sae.activation == "jumprelu" and sae.threshold is not None:
+        weights["threshold"] = sae.threshold.expand(sae.n_units)
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,8 @@ def read_by_saelens(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _write(root / name / "sae", {**common, **config})
     for name, config in OLD_CASES.items():
         _write(root / name / "sae", {"dtype": "torch.float32", "device": "cpu", **config})
-    _saved_by_us(root / "saved" / "sae")
+    _saved_by_us(root / "saved" / "sae", activation="topk", k=K, rescale_by_decoder_norm=True)
+    _saved_by_us(root / "saved_jumprelu" / "sae", activation="jumprelu", threshold=torch.full((N,), 0.4))
     for entry in filter(lambda e: (_shipped_folder(e) / saelens.WEIGHTS).exists(), SHIPPED):
         (root / entry.slug).mkdir()
         (root / entry.slug / "sae").symlink_to(_shipped_folder(entry))
@@ -125,16 +127,16 @@ def _write(folder: Path, config: dict[str, object]) -> None:
     (folder / saelens.CONFIG).write_text(json.dumps({"d_in": D, "d_sae": N, **config}))
 
 
-def _saved_by_us(folder: Path) -> None:
+def _saved_by_us(folder: Path, **how: Any) -> None:
     folder.mkdir(parents=True)
     generator = torch.Generator().manual_seed(3)
     W_dec = torch.randn(N, D, generator=generator) / 9
     bias = torch.randn(N, generator=generator) * 0.1
-    sae = SparseAutoencoder(W_dec.T, W_dec, bias, torch.zeros(D), activation="topk", k=K, rescale_by_decoder_norm=True)
+    sae = SparseAutoencoder(W_dec.T, W_dec, bias, torch.zeros(D), **how)
     saelens.save(sae, folder, {"made": "for a test"})
 
 
-@pytest.mark.parametrize("name", [*CASES, *OLD_CASES, "saved", *(d.slug for d in SHIPPED)])
+@pytest.mark.parametrize("name", [*CASES, *OLD_CASES, "saved", "saved_jumprelu", *(d.slug for d in SHIPPED)])
 def test_same_features_and_reconstruction(read_by_saelens: Path, name: str) -> None:
     folder = read_by_saelens / name
     assert folder.is_dir(), f"the catalog lists {name}, but its folder holds no {saelens.WEIGHTS}"

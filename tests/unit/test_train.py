@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from earmark.dictionaries import saelens
+from earmark.dictionaries import open_checkpoint, saelens
 from earmark.errors import BadInput
 from earmark.measure.losses import normalised_mse
 from earmark.measure.quality import QualityMeter
 from earmark.offline.training import train as training
-from earmark.offline.training.train import TopKTrainer, TrainSettings, fit, is_held_out
+from earmark.offline.training.autoencoder import DEAD_AFTER, THRESHOLD_RATE, Trainee, TrainSettings
+from earmark.offline.training.train import fit, is_held_out
 
 
 def planted(n: int = 20_000, d: int = 16, n_units: int = 24, k: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,34 +30,151 @@ def planted(n: int = 20_000, d: int = 16, n_units: int = 24, k: int = 2) -> tupl
 SMALL = TrainSettings(n_units=48, k=3, n_activations=400_000, batch=512, lr=3e-3)
 
 
-def test_a_planted_dictionary_is_recovered(tmp_path: Path) -> None:
+BATCH = replace(SMALL, kind="batchtopk")
+REVIVING = replace(SMALL, aux=1 / 32)
+
+
+@pytest.mark.parametrize("settings", [SMALL, BATCH, REVIVING, replace(SMALL, start="random")], ids=["topk", "batchtopk", "aux", "random start"])
+def test_a_planted_dictionary_is_recovered(tmp_path: Path, settings: TrainSettings) -> None:
     x, directions = planted()
-    model, log = fit(x, SMALL, tmp_path)
+    model, log = fit(x, settings, tmp_path)
     sae = model.folded()
     cosines = (directions @ torch.nn.functional.normalize(sae.W_dec, dim=1).T).max(dim=1).values
     assert cosines.mean() > 0.9
     assert log[-1]["fvu"] < 0.05 < log[0]["fvu"]
 
 
-def test_folding_changes_nothing_but_the_form() -> None:
-    x, _ = planted(2000)
-    model = TopKTrainer(x, SMALL, torch.Generator().manual_seed(1))
+def shaken(x: torch.Tensor, settings: TrainSettings) -> Trainee:
+    """Parameters as they could be in the middle of training."""
+    model = Trainee(x, settings, torch.Generator().manual_seed(1))
     with torch.no_grad():
+        torch.manual_seed(2)
         model.b_enc.normal_(0, 0.3)
         model.b_dec.normal_(0, 0.3)
-        model.W_dec.mul_(torch.rand(48, 1) + 0.5)
-        x_hat, f, units = model(model.normalise(x))
-        sae = model.folded()
-        expected = x_hat * model.scale + model.mean
-    assert sae.reconstruct(x).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+        model.W_enc.add_(torch.randn_like(model.W_enc) / 20)
+        model.W_dec.mul_(torch.rand(settings.n_units, 1) + 0.5)
+    return model
+
+
+def plainly(model: Trainee, x: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """x^ [n, d] by one sum a position over the units that are kept [n, n_units]."""
+    W_dec, b_dec = model.W_dec.detach().double().numpy(), model.b_dec.detach().double().numpy()
+    f = np.maximum(pre_of(model, x), 0) / np.linalg.norm(W_dec, axis=1)
+    return np.array([b_dec + sum(f[i, u] * W_dec[u] for u in np.flatnonzero(kept[i])) for i in range(len(x))])
+
+
+def pre_of(model: Trainee, x: np.ndarray) -> np.ndarray:
+    """Pre-activations times the length of the decoder's rows, [n, n_units]."""
+    W_enc, b_enc = model.W_enc.detach().double().numpy(), model.b_enc.detach().double().numpy()
+    return (x @ W_enc + b_enc) * np.linalg.norm(model.W_dec.detach().double().numpy(), axis=1)
+
+
+@pytest.mark.parametrize("settings", [SMALL, BATCH], ids=["topk", "batchtopk"])
+def test_a_batch_equals_plain_sums(settings: TrainSettings) -> None:
+    x, _ = planted(2000)
+    model = shaken(x, settings)
+    batch = model.normalise(x[:50])
+    pre = pre_of(model, batch.double().numpy())
+    if settings.kind == "topk":
+        kept = np.array([[value >= sorted(row)[-settings.k] for value in row] for row in pre])
+    else:
+        kept = pre >= sorted(pre.ravel())[-settings.k * len(pre)]
+    assert kept.sum() == settings.k * 50
+    loss, active = model.loss(batch)
+    expected = plainly(model, batch.double().numpy(), kept)
+    assert active.x_hat.detach().numpy() == pytest.approx(expected, abs=1e-4)
+    assert loss.item() == pytest.approx(((batch.double().numpy() - expected) ** 2).sum(axis=1).mean(), rel=1e-4)
+    if settings.kind == "batchtopk":
+        assert len({row.sum() for row in kept}) > 1, "positions share the batch's units unequally"
+
+
+def test_dead_units_are_taught_what_is_left() -> None:
+    x, _ = planted(2000)
+    model = shaken(x, REVIVING)
+    batch = model.normalise(x[:50])
+    plain, active = model.loss(batch)
+    model.silent[[3, 9, *range(20, 32)]] = DEAD_AFTER
+    loss, _ = model.loss(batch)
+    dead, v = np.flatnonzero(model.silent.numpy() >= DEAD_AFTER), batch.double().numpy()
+    error = v - active.x_hat.detach().double().numpy()
+    pre = pre_of(model, v)[:, dead]
+    kept = np.zeros((50, 48), bool)
+    for i, row in enumerate(pre):
+        kept[i, dead[np.argsort(row)[-8:]]] = True  # half of the width of 16
+    e_hat = plainly(model, v, kept) - model.b_dec.detach().double().numpy()
+    expected = ((error - e_hat) ** 2).sum() / ((error - error.mean(axis=0)) ** 2).sum()
+    assert (loss - plain).item() == pytest.approx(16 / 32 * expected, rel=1e-3)
+    loss.backward()
+    assert model.W_dec.grad is not None and bool((model.W_dec.grad[dead].norm(dim=1) > 0).all())
+
+
+def test_units_are_dead_once_they_were_silent_for_long() -> None:
+    x, _ = planted(2000)
+    model = Trainee(x, REVIVING, torch.Generator().manual_seed(1))
+    seen = np.zeros(48, int)
+    for part in model.normalise(x).split(8):
+        active = model(part)
+        model.observe(active, len(part))
+        fired = {int(u) for u, v in zip(active.units, active.values, strict=True) if v > 0}
+        seen = np.where([u in fired for u in range(48)], 0, seen + 8)
+    assert model.silent.tolist() == seen.tolist() and seen.any() and not seen.all()
+
+
+def test_the_threshold_is_a_running_mean_of_the_smallest_kept_value() -> None:
+    x, _ = planted(2000)
+    model = shaken(x, BATCH)
+    expected = None
+    for part in model.normalise(x).split(250):
+        active = model(part)
+        model.observe(active, len(part))
+        smallest = min(v for v in active.values.tolist() if v > 0)
+        expected = smallest if expected is None else expected + THRESHOLD_RATE * (smallest - expected)
+    assert model.threshold.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_where_the_decoder_starts() -> None:
+    x, _ = planted(500)
+    frames, random = (Trainee(x, replace(SMALL, start=s, start_norm=0.3), torch.Generator().manual_seed(1)) for s in ("frames", "random"))
+    for model in (frames, random):
+        assert model.W_dec.norm(dim=1).detach().numpy() == pytest.approx(np.full(48, 0.3), rel=1e-5)
+        assert torch.equal(model.W_enc, model.W_dec.T)
+    centred = torch.nn.functional.normalize(x - x.mean(dim=0), dim=1)
+    nearest = [(centred @ torch.nn.functional.normalize(m.W_dec, dim=1).T).max(dim=0).values.detach() for m in (frames, random)]
+    assert bool((nearest[0] > 0.9999).all()) and not bool((nearest[1] > 0.9999).any())
+
+
+def test_folding_changes_nothing_but_the_form() -> None:
+    x, _ = planted(2000)
+    model = shaken(x, SMALL)
+    active = model(model.normalise(x))
+    expected = active.x_hat * model.scale + model.mean
+    sae = model.folded()
+    assert sae.reconstruct(x).numpy() == pytest.approx(expected.detach().numpy(), abs=1e-4)
     assert sae.norms.numpy() == pytest.approx(np.ones(48), abs=1e-5)
-    shown = torch.zeros(len(x), 48).scatter_(1, units, f * model.W_dec.norm(dim=1)[units] * model.scale)
-    assert sae.codes(x.numpy()).dense() == pytest.approx(shown.detach().numpy(), abs=1e-4)
+    shown = torch.zeros(len(x), 48).scatter_(1, active.units.view(-1, 3), active.values.detach().view(-1, 3) * model.scale)
+    assert sae.codes(x.numpy()).dense() == pytest.approx(shown.numpy(), abs=1e-4)
 
 
-def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batchtopk_is_folded_to_one_threshold() -> None:
+    """Alone, a position keeps what exceeds the threshold; no batch decides any more."""
+    x, _ = planted(2000)
+    model = shaken(x, BATCH)
+    model.observe(model(model.normalise(x[:500])), 500)
+    sae, v = model.folded(), model.normalise(x).double().numpy()
+    kept = pre_of(model, v) > model.threshold.item()
+    expected = plainly(model, v, kept) * model.scale.item() + model.mean.numpy()
+    assert sae.activation == "jumprelu" and sae.norms.numpy() == pytest.approx(np.ones(48), abs=1e-5)
+    assert np.mean((sae.codes(x.numpy()).dense() > 0) != kept) < 1e-4, "but for values at the threshold itself"
+    close = np.isclose(sae.reconstruct(x).numpy(), expected, atol=1e-3).all(axis=1)
+    assert close.mean() > 0.999
+    assert sae.reconstruct(x[7:8])[0].numpy() == pytest.approx(sae.reconstruct(x)[7].numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("settings", [SMALL, BATCH, REVIVING], ids=["topk", "batchtopk", "aux"])
+def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: TrainSettings) -> None:
     x, _ = planted(3000)
-    settings = TrainSettings(n_units=48, k=3, n_activations=30_000, batch=512, lr=3e-3)
+    settings = replace(settings, n_activations=30_000)
+    monkeypatch.setattr("earmark.offline.training.autoencoder.DEAD_AFTER", 2_000)
     whole, whole_log = fit(x, settings, tmp_path_of(tmp_path, "whole"))
     monkeypatch.setattr(training, "CHECKPOINT_S", 0.0)
     stop_at, calls = 31, []
@@ -81,7 +200,7 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
         fit(x, settings, folder)
     again, again_log = fit(x, settings, folder)
     for (name, a), (_, b) in zip(whole.state_dict().items(), again.state_dict().items(), strict=True):
-        assert torch.equal(a, b), name
+        assert torch.equal(a, b) or (name == "threshold" and settings.kind == "topk"), name
     assert whole_log == again_log
     assert len(calls) == stop_at + settings.n_steps - (stop_at - 1)
 
@@ -98,15 +217,23 @@ def test_a_run_that_diverges_ends_with_a_sentence(tmp_path: Path) -> None:
         fit(x, TrainSettings(n_units=48, k=3, n_activations=30_000, batch=512), tmp_path)
 
 
-@pytest.mark.parametrize("values", [{"k": 0}, {"k": 99, "n_units": 9}, {"n_activations": 10}, {"lr": 0.0}, {"held_out_share": 1.0}])
+@pytest.mark.parametrize(
+    "values", [{"k": 0}, {"k": 99, "n_units": 9}, {"n_activations": 10}, {"lr": 0.0}, {"held_out_share": 1.0}, {"start_norm": 0.0}, {"aux": -1.0}]
+)
 def test_settings_that_make_no_sense_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(BadInput):
         TrainSettings(**values)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("values", "valid"), [({"kind": "gated"}, "topk, batchtopk"), ({"start": "zero"}, "frames, random")])
+def test_words_that_are_unknown_are_told_with_the_valid_ones(values: dict[str, str], valid: str) -> None:
+    with pytest.raises(BadInput, match=valid):
+        TrainSettings(**values)  # type: ignore[arg-type]
+
+
 def test_quality_equals_the_formulas_in_one_piece() -> None:
     x, _ = planted(3000)
-    sae = TopKTrainer(x, SMALL, torch.Generator().manual_seed(1)).folded()
+    sae = Trainee(x, SMALL, torch.Generator().manual_seed(1)).folded()
     f = sae.encode(x).dense()
     x_hat = sae.reconstruct(x).numpy()
     meter = QualityMeter(48, x.shape[1])
@@ -127,7 +254,15 @@ def test_held_out_samples_depend_on_the_id_alone() -> None:
     assert held == [is_held_out(f"clip-{i}", 0.1) for i in range(5000)]
 
 
-def test_saelens_layout_has_what_its_loader_asks_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [SMALL, BATCH], ids=["topk", "batchtopk"])
+def test_what_is_saved_is_read_back(tmp_path: Path, settings: TrainSettings) -> None:
     x, _ = planted(2000)
-    saelens.save(TopKTrainer(x, SMALL, torch.Generator().manual_seed(1)).folded(), tmp_path, {"model_name": "toy"})
+    model = shaken(x, settings)
+    model.observe(model(model.normalise(x)), len(x))
+    sae = model.folded()
+    saelens.save(sae, tmp_path, {"model_name": "toy"})
     assert {p.name for p in tmp_path.iterdir()} == {"cfg.json", "sae_weights.safetensors"}
+    again = open_checkpoint(tmp_path).dictionary
+    assert again.activation == sae.activation and again.k == sae.k
+    error = (again.reconstruct(x) - sae.reconstruct(x)).norm(dim=1) / x.norm(dim=1)
+    assert error.median() < 2e-3, "but for half precision"

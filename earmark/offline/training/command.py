@@ -12,8 +12,9 @@ from ...errors import BadInput
 from ...settings import Settings
 from ...shelf.catalog import DictionaryEntry, dictionary_revision, read_catalog
 from ...shelf.tables import FORMAT, files_of, new_folder, outlives, sha256_of, write_json
+from .autoencoder import TrainSettings
 from .harvest import Harvest, harvest
-from .train import TrainSettings, train
+from .train import evaluate, is_held_out, train
 
 
 def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpus: str | None, n_workers: int) -> str:
@@ -28,7 +29,7 @@ def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpu
     if not corpus:
         raise BadInput(f"{slug} names no corpus in the catalog; give one with --corpus.")
     stored = harvest(settings, entry.model, entry.site, entry.layer, corpus, n_workers)
-    sae, _, log = train(stored, chosen, settings.cache)
+    sae, log = train(stored, chosen, settings.cache)
     target = settings.data / entry.folder
     with new_folder(target) as folder:
         if target.exists():
@@ -60,8 +61,6 @@ def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpu
 
 
 def _figures(sae: saelens.SparseAutoencoder, stored: Harvest, chosen: TrainSettings) -> dict[str, float | int]:
-    from .train import evaluate, is_held_out
-
     return evaluate(sae, stored, lambda name: is_held_out(name, chosen.held_out_share)).json()
 
 

@@ -16,7 +16,8 @@ from ...settings import Settings
 from ...shelf.store import Store
 from ...shelf.tables import read_manifest
 from ..workers import CORPUS_LIMITS
-from .train import TrainSettings, is_held_out
+from .autoencoder import TrainSettings
+from .train import is_held_out
 
 
 def recompute(settings: Settings, slug: str) -> dict[str, Any]:
