@@ -105,7 +105,7 @@ class TokenGrid:
     def spans(self) -> tuple[tuple[int, int, str], ...]:
         """(first position, past the last, text) of what is shown as one; they cover every position once, in order."""
         starts = [i for i, token in enumerate(self.tokens) if token or i == 0]
-        return tuple((start, end, self.tokens[start]) for start, end in zip(starts, [*starts[1:], len(self.tokens)], strict=True))
+        return tuple((start, end, self.tokens[start]) for start, end in zip(starts, [*starts[1:], len(self.tokens)], strict=False))
 
 
 Grid = TypeVar("Grid", FrameGrid, TokenGrid)

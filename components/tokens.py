@@ -1,0 +1,159 @@
+"""Text as its tokens print it, shaded by a trace: pieces for `templates/tokens.html`. No gradio.
+
+Put together, the pieces' texts are the text. What cannot be seen (control characters, zero width, bidirectional marks) becomes a mark with a name
+and never reaches the page itself; spaces, tabs and line ends stay what they are and carry a quiet sign.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from earmark.units import TokenGrid
+
+from . import prose
+
+FAINT = 0.02
+"""shares of the scale below this are not shaded"""
+N_SPOKEN = 4
+NAMES = {
+    0x00AD: "SHY", 0x061C: "ALM", 0x0085: "NEL", 0x200B: "ZWSP", 0x200C: "ZWNJ", 0x200D: "ZWJ", 0x200E: "LRM", 0x200F: "RLM", 0x2028: "LS", 0x2029: "PS",
+    0x202A: "LRE", 0x202B: "RLE", 0x202C: "PDF", 0x202D: "LRO", 0x202E: "RLO", 0x2060: "WJ", 0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI",
+    0x007F: "DEL", 0xFEFF: "BOM", 0x115F: "HCF", 0x1160: "HJF", 0x3164: "HF", 0xFFA0: "HHF",
+}  # fmt: skip
+"""what is written in place of characters that cannot be seen; others get their number"""
+_JOINERS = "\u200c\u200d"
+_SIGNS = r"[\n\t]| {2,}|[^\S \n\t]|[^\w\s!-~]|[\u115f\u1160\u3164\uffa0]"
+_SPLIT, _SPLIT_EDGES = re.compile(f"({_SIGNS})"), re.compile(f"({_SIGNS}|^ | $)")
+"""what may need a sign of its own: no letters, digits and single spaces between them; with edges, also a space at either end"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of characters inside a piece."""
+
+    text: str
+    kind: str = ""
+    """empty for plain text, space, tab, line, or hidden"""
+    sign: str = ""
+    """what is drawn for it"""
+
+    @property
+    def codes(self) -> str:
+        """Of a hidden run: its characters by number, for copying."""
+        return " ".join(f"{ord(letter):x}" for letter in self.text)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One or more positions that are shown as one."""
+
+    start: int
+    end: int
+    """positions [start, end)"""
+    text: str
+    parts: tuple[Part, ...] = ()
+    """the text once more, in runs"""
+    share: float = 0.0
+    """value over the scale, -1..1; 0 where it is not shaded"""
+    value: float | None = None
+    """the value of largest magnitude in it; None where it is not shaded"""
+    peak: bool = False
+    sink: bool = False
+
+    @property
+    def title(self) -> str:
+        """What hovering over it says."""
+        place = f"token {self.start}" if self.end - self.start == 1 else f"tokens {self.start}–{self.end - 1}"
+        if self.sink:
+            return f"attention sink, left out · {place}"
+        return place if self.value is None else f"{prose.short(self.value)} · {place}"
+
+    @property
+    def plain(self) -> bool:
+        """Nothing is marked in it."""
+        return self.value is None and not self.peak and not self.sink
+
+
+def pieces(
+    tokens: Sequence[str],
+    values: Sequence[float] | np.ndarray | None = None,
+    scale: float | None = None,
+    at: int | None = None,
+    sinks: Collection[int] = (),
+    each: bool = False,
+    first: int = 0,
+) -> tuple[Piece, ...]:
+    """Tokens as pieces, in order; they cover every position once.
+
+    tokens: what each position prints, '' for one that is shown with the position before it.
+    values: float [n_positions], one for each token; None shades nothing. scale: the magnitude that is shaded most, by default the largest of `values`.
+    at, sinks: positions of the peak and of attention sinks. each: a piece for every token, also where nothing is marked, so that each can be clicked.
+    first: the position of `tokens[0]`; `at`, `sinks` and the pieces count as it does.
+    """
+    shares = np.zeros(len(tokens)) if values is None else np.nan_to_num(np.asarray(values, dtype=np.float64))
+    scale = scale or float(np.abs(shares).max(initial=0.0)) or 1.0
+    sunk = {s - first for s in sinks}
+    found: list[Piece] = []
+    for start, end, text in TokenGrid(tuple(tokens)).spans():
+        inside = shares[start:end]
+        value, sink = float(inside[np.abs(inside).argmax()]), not sunk.isdisjoint(range(start, end))
+        piece = Piece(first + start, first + end, text, peak=at is not None and start <= at - first < end, sink=sink)
+        if abs(value) >= FAINT * scale and not sink:
+            piece = replace(piece, share=min(max(value / scale, -1.0), 1.0), value=value)
+        if found and piece.plain and found[-1].plain and not each:
+            piece = replace(piece, start=found[-1].start, text=found.pop().text + piece.text)
+        found.append(piece)
+    around = zip(["", *(p.text for p in found)], found, [*(p.text for p in found[1:]), ""], strict=False)
+    return tuple(replace(piece, parts=tuple(parts(before, piece.text, after, not piece.plain))) for before, piece, after in around)
+
+
+def parts(before: str, text: str, after: str, edges: bool = False) -> Iterator[Part]:
+    """A text's characters in runs, with signs for those that are hard to see. `before` and `after` are the texts around it.
+
+    edges: a space at the text's beginning or end gets a sign, too.
+    """
+    plain, offset = "", 0
+    for run in (_SPLIT_EDGES if edges else _SPLIT).split(text):
+        last = text[offset - 1] if offset else before[-1:]
+        offset += len(run)
+        following = text[offset] if offset < len(text) else after[:1]
+        part = _special(run, last, following) if run else None
+        if part is None:
+            plain += run
+            continue
+        if plain:
+            yield Part(plain)
+        plain = ""
+        yield part
+    if plain:
+        yield Part(plain)
+
+
+def _special(run: str, last: str, following: str) -> Part | None:
+    """A run that gets a sign; None for plain text."""
+    if run.strip(" ") == "":
+        return Part(run, "space", "\u00b7" * len(run))
+    if run == "\n":
+        return Part(run, "line", "\u21b5")
+    if run == "\t":
+        return Part(run, "tab", "\u2192")
+    if len(run) > 1 or (run in _JOINERS and last > "\u00ff" and following > "\u00ff"):  # inside a script or an emoji they only shape it
+        return None
+    kind = unicodedata.category(run)
+    if kind == "Zs" and run != " ":
+        return Part(run, "space", "\u237d")
+    code = ord(run)
+    if kind not in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"} and code not in NAMES:
+        return None
+    return Part(run, "hidden", chr(0x2400 + code) if code < 32 else NAMES.get(code, f"U+{code:04X}"))
+
+
+def spoken(shown: Sequence[Piece]) -> str:
+    """For who cannot see the shading: the strongest pieces with their values."""
+    strong = sorted((p for p in shown if p.value is not None and p.text.strip()), key=lambda p: -abs(p.share))[:N_SPOKEN]
+    return "; ".join(f"{' '.join(p.text.split())} {prose.short(p.value)}" for p in strong)
