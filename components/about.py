@@ -45,7 +45,7 @@ def _open_form(context: Context) -> None:
 
 def looked_at(context: Context, text: str) -> str:
     """What the owner's form answers: the checkpoint, or a sentence. Everything in it is escaped."""
-    from earmark.live.opening import look_on_hub
+    from earmark.live.checkpoints.opening import look_on_hub
 
     store = context.store
     try:

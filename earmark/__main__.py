@@ -145,7 +145,7 @@ def _analyse(args: Args, settings: Settings) -> None:
 
 
 def _open(args: Args, settings: Settings) -> None:
-    from .live.opening import lines, look
+    from .live.checkpoints.opening import lines, look
     from .shelf.catalog import read_catalog
 
     catalog = read_catalog(settings.data) if (settings.data / "catalog.toml").is_file() else None
@@ -154,7 +154,7 @@ def _open(args: Args, settings: Settings) -> None:
 
 
 def _encode(args: Args, settings: Settings) -> None:
-    from .live.encode import encode_file
+    from .live.checkpoints.encode import encode_file
 
     print(encode_file(args.checkpoint, args.input, args.output, args.decode, format=args.format, width=args.width, scale=args.scale))
 

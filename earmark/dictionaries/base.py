@@ -57,6 +57,16 @@ class Codes:
         starts = np.arange(0, self.values.size + 1, self.values.shape[1])
         return csr_matrix((self.values.ravel(), self.indices.ravel(), starts), shape=(len(self.values), self.n_units))
 
+    def spread(self, where: NDArray[np.bool_]) -> Codes:
+        """The same values at the positions of `where` [n_positions], and 0 at all others."""
+        values = np.zeros((len(where), self.values.shape[1]), np.float32)
+        values[where] = self.values
+        if self.indices is None:
+            return Codes(values, None, self.n_units)
+        indices = np.zeros(values.shape, np.int64)
+        indices[where] = self.indices
+        return Codes(values, indices, self.n_units)
+
     def trace(self, unit: int) -> NDArray[np.float32]:
         """[n_positions]: one unit over the sample."""
         if self.indices is None:

@@ -1,4 +1,7 @@
-"""Which units fire on a visitor's sound: one pass, then everything is read from the stored traces. No torch by itself."""
+"""Which units fire on a visitor's sound or text: one pass, then everything is read from the stored traces. No torch by itself.
+
+A text's positions are tokens: its grid has a hop of 1 and no offset, and where seconds are asked for, the number of a token is meant.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput, EarmarkError
 from ..shelf.store import Store
@@ -41,28 +45,41 @@ def check_order(top: int, order: str) -> None:
 
 
 def rank(
-    store: Store, slug: str, codes: Codes, grid: FrameGrid, *, top: int, order: str, at_s: float = 0.0, to_s: float = 0.0
+    store: Store,
+    slug: str,
+    codes: Codes,
+    grid: FrameGrid,
+    *,
+    top: int,
+    order: str,
+    at_s: float = 0.0,
+    to_s: float = 0.0,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> tuple[tuple[UnitHit, ...], dict[int, np.ndarray]]:
     """The `top` units that fire, and the trace of each.
 
     relative: peak over the unit's own largest value in the corpus, so that dense units do not swamp the list (by peak where there
     are no tables); peak; mean over positions; rarity: lowest density first; moment: the values in the frame that covers `at_s`;
-    region: the mean from `at_s` to `to_s` above that of the rest, over the unit's own largest value.
+    region: the mean from `at_s` to `to_s` above that of the rest, over the unit's own largest value. Positions of `left_out` [n_positions]
+    must be 0 in `codes`, and count in no mean.
     """
     units, values = codes.active()
     if not len(units):
         return (), {}
+    counted = np.ones(len(values), bool) if left_out is None else ~left_out
+    means = values[counted].mean(axis=0)
     at = values.argmax(axis=0)
     peaks = values[at, np.arange(len(units))]
     corpus_peak, density = _known(store, slug, units)
     relative = np.divide(peaks, corpus_peak, out=np.full(len(units), np.nan), where=corpus_peak > 0)
+    largest = np.maximum(peaks, 1e-9)
     keys = {
         "relative": lambda: peaks if np.isnan(relative).all() else np.nan_to_num(relative),
         "peak": lambda: peaks,
-        "mean": lambda: values.mean(axis=0),
+        "mean": lambda: means,
         "rarity": lambda: -density,
         MOMENT: lambda: values[grid.frame_at(at_s)],
-        REGION: lambda: _above_the_rest(values, grid.frame_at(at_s), grid.frame_at(to_s)) / np.where(corpus_peak > 0, corpus_peak, np.maximum(peaks, 1e-9)),
+        REGION: lambda: _above_the_rest(values, counted, grid.frame_at(at_s), grid.frame_at(to_s)) / np.where(corpus_peak > 0, corpus_peak, largest),
     }
     key = keys[order]()
     chosen = np.lexsort((units, -key))
@@ -74,7 +91,7 @@ def rank(
             peak=float(peaks[i]),
             relative=_or_none(float(relative[i])),
             at_s=round(grid.start_s(int(at[i])), 6),
-            mean=float(values[:, i].mean()),
+            mean=float(means[i]),
             density=_or_none(float(density[i])),
         )
         for i in chosen
@@ -82,11 +99,13 @@ def rank(
     return hits, {int(units[i]): values[:, i].copy() for i in chosen}
 
 
-def _above_the_rest(values: np.ndarray, first: int, last: int) -> np.ndarray:
-    """[n_units] mean over the frames first to last, both counted, less the mean over all others (0 where there are none)."""
+def _above_the_rest(values: np.ndarray, counted: np.ndarray, first: int, last: int) -> np.ndarray:
+    """[n_units] mean over the counted frames from first to last, both included, less the mean over all others (0 where there are none)."""
     inside = np.zeros(len(values), bool)
     inside[min(first, last) : max(first, last) + 1] = True
-    return values[inside].mean(axis=0) - (values[~inside].mean(axis=0) if not inside.all() else 0)
+    parts = (values[inside & counted], values[~inside & counted])
+    here, elsewhere = (part.mean(axis=0) if len(part) else np.zeros(values.shape[1], np.float32) for part in parts)
+    return here - elsewhere
 
 
 def _known(store: Store, slug: str, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from ..runtime import Opened, Runtime
 from ..settings import Settings
 from ..shelf.store import Store
 from ..units import Neighbour, Waveform
-from .selfcheck import SelfCheck, self_check
+from .checkpoints.selfcheck import SelfCheck, self_check
 
 CHECK_S = 8.0
 """seconds of sound that a dictionary is tried on"""

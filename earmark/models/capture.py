@@ -88,6 +88,12 @@ def replacing(root: nn.Module, replace: Replace) -> Iterator[None]:
 
 
 def sparing(spared: NDArray[np.bool_], change: Change) -> Change:
-    """The same change everywhere but at the positions of `spared` [n_positions], which pass as they are."""
-    mask = torch.from_numpy(spared)[:, None]
-    return lambda x: torch.where(mask, x, change(x))
+    """The same change for all positions but those of `spared` [n_positions], which pass as they are and which it does not get to see."""
+    others = torch.from_numpy(~spared)
+
+    def changed(x: Tensor) -> Tensor:
+        new = x.clone()
+        new[others] = change(x[others])
+        return new
+
+    return changed

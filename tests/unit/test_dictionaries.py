@@ -15,7 +15,7 @@ from earmark.dictionaries import open_checkpoint, saelens
 from earmark.dictionaries.base import Codes, SparseAutoencoder
 from earmark.dictionaries.norms import InputNorm
 from earmark.errors import BadInput, EarmarkError, MissingWeights
-from earmark.live.encode import encode_file
+from earmark.live.checkpoints.encode import encode_file
 
 D, N = 6, 11
 

@@ -40,7 +40,7 @@ def test_formats_prints_a_row_a_publisher(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("write", [layouts.wave_sae, layouts.freud_topk, layouts.openai_topk, layouts.sparsify_transcode, layouts.learned_batch_topk_unset])
 def test_encode_opens_any_layout(tmp_path: Path, x: np.ndarray, write: object, decode: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """In several chunks where positions are apart; as one batch where they are not."""
-    monkeypatch.setattr("earmark.live.encode.CHUNK_VALUES", 700 * layouts.N)
+    monkeypatch.setattr("earmark.live.checkpoints.encode.CHUNK_VALUES", 700 * layouts.N)
     (tmp_path / "sae").mkdir()
     path, reference = write(tmp_path / "sae", layouts.Weights())  # type: ignore[operator]
     assert encode(tmp_path, path, *(["--decode"] if decode else [])) == 0

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from earmark.dictionaries import open_checkpoint
 from earmark.dictionaries.checkpoint import Checkpoint
 from earmark.errors import BadInput
-from earmark.live.selfcheck import self_check
+from earmark.live.checkpoints.selfcheck import self_check
 
 D, N, ROWS = 16, 64, 500
 

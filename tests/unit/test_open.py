@@ -15,7 +15,7 @@ import torch
 
 from earmark.__main__ import main
 from earmark.errors import BadInput, NotFound
-from earmark.live.opening import HubName, look, parse_hub_name
+from earmark.live.checkpoints.opening import HubName, look, parse_hub_name
 from earmark.settings import Settings
 from earmark.shelf.catalog import read_catalog
 from tests.fixtures.hub import serve_hub

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..dictionaries import Checkpoint, open_checkpoint
-from ..dictionaries.files import KNOWN_FILES, NOT_WEIGHTS, SUFFIXES
-from ..errors import MissingWeights, NotFound
-from ..settings import Settings
-from ..shelf.catalog import Catalog, HubFiles, ModelEntry, check_inside, check_repo
-from ..shelf.hub import ALL, Terms, fetch
-from ..shelf.hub.download import Listed, list_folder
+from ...dictionaries import Checkpoint, open_checkpoint
+from ...dictionaries.files import KNOWN_FILES, NOT_WEIGHTS, SUFFIXES
+from ...errors import MissingWeights, NotFound
+from ...settings import Settings
+from ...shelf.catalog import Catalog, HubFiles, ModelEntry, check_inside, check_repo
+from ...shelf.hub import ALL, Terms, fetch
+from ...shelf.hub.download import Listed, list_folder
 
 CONFIGS = ("cfg.json", "config.json")
 

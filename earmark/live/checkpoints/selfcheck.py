@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..dictionaries.base import SparseAutoencoder
-from ..dictionaries.checkpoint import MEAN_NORM, RAW, Checkpoint
-from ..errors import BadInput
-from ..measure.quality import Quality, QualityMeter
+from ...dictionaries.base import SparseAutoencoder
+from ...dictionaries.checkpoint import MEAN_NORM, RAW, Checkpoint
+from ...errors import BadInput
+from ...measure.quality import Quality, QualityMeter
 
 CHUNK_VALUES = 1 << 23
 """feature values in memory at a time"""

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..dictionaries import open_checkpoint
-from ..dictionaries.base import SparseAutoencoder
-from ..errors import BadInput
+from ...dictionaries import open_checkpoint
+from ...dictionaries.base import SparseAutoencoder
+from ...errors import BadInput
 
 CHUNK_VALUES = 1 << 24
 """feature values in memory at a time"""
