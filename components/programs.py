@@ -13,13 +13,14 @@ from earmark.live.desk import Desk
 from earmark.shelf import pairs
 from earmark.shelf.store import Store
 from earmark.units import UnitId
+from earmark.web.find import find, found_json
 from earmark.web.records import analysis_json, pair_json
 
 from .uploads import PROGRAMS_LINE, uploaded
 
 
 def endpoints(store: Store) -> None:
-    """Register `unit`, `search` and `compare`; call it inside a Blocks context."""
+    """Register `unit`, `search`, `compare` and `find_units`; call it inside a Blocks context."""
 
     def unit(dictionary: str, index: int) -> dict[str, Any]:
         """One unit's card: stats, histogram, examples with traces, decoder neighbours and best match.
@@ -61,7 +62,19 @@ def endpoints(store: Store) -> None:
         except EarmarkError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    for function in (unit, search, compare):
+    def find_units(text: str, n: int = 50) -> list[dict[str, Any]]:
+        """Units of all dictionaries by what a person would type, each with why it matches: labels first, then what their strongest samples say.
+
+        Args:
+            text: a phone (sk, /s k/), a word, a class such as nasal or comma, part of a transcript, or a unit's number
+            n: how many units, 1 to 500
+        """
+        try:
+            return found_json(find(store, text, int(n)))
+        except EarmarkError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    for function in (unit, search, compare, find_units):
         gr.api(function, api_name=function.__name__, queue=False)
 
 

@@ -61,16 +61,16 @@ def _formats(args: Args, settings: Settings) -> None:
 
 
 def _search(args: Args, settings: Settings) -> None:
-    from .web.find import find_labels
+    from .web.find import find, find_labels, found_json
     from .web.records import hits_json
 
-    if args.label is not None:
-        found = find_labels(Store(settings), args.label, args.n)
-        _print(args, found, lambda: [f"{f['score']:6.0%}  {f['dictionary']}:{f['unit']}  {f['label']}  ({f['why']})" for f in found])
+    if args.label is None and args.what is None:
+        raise BadInput("search needs something to look for, a dictionary and a unit's number, or --label TEXT.")
+    if args.label is not None or args.index is None:
+        found = found_json(find_labels(Store(settings), args.label, args.n) if args.label is not None else find(Store(settings), args.what, args.n))
+        _print(args, found, lambda: [f"{f['dictionary']}:{f['unit']:<6}  {f['label'] or '-':<26}  {f['why']}" for f in found])
         return
-    if args.dictionary is None or args.index is None:
-        raise BadInput("search needs a dictionary and a unit's number, or --label TEXT.")
-    hits = hits_json(Store(settings).search(UnitId(args.dictionary, args.index), args.min, args.max, args.absolute, args.n))
+    hits = hits_json(Store(settings).search(UnitId(args.what, args.index), args.min, args.max, args.absolute, args.n))
     _print(args, hits, lambda: [_peak_line(h) for h in hits])
 
 

@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .errors import BadInput, NotFound
-from .links import flag
+from .links import MAX_TEXT, flag
 from .shelf.pairs import compare, unit_id
 from .shelf.store import Store
 from .web.answers import ByteCache, answered, bytes_response, parameter, unit_of
+from .web.find import find, found_json
 from .web.media import media_routes
 from .web.preview import preview_routes
 from .web.records import card_json, csv_text, dictionaries_json, examples_csv, hits_json, montage_json, pair_json, units_rows
@@ -63,6 +64,12 @@ def routes(store: Store) -> list[Route]:
         return Response(encoded(hits_json(hits)), media_type="application/json")
 
     @answered
+    async def found(request: Request) -> Response:
+        n = parameter(request, "n", int, 50, "a whole number")
+        hits = await run_in_threadpool(find, store, request.query_params.get("q", "")[:MAX_TEXT], n)
+        return Response(encoded(found_json(hits)), media_type="application/json")
+
+    @answered
     async def pair(request: Request) -> Response:
         a, b = unit_id(request.path_params["a"]), unit_id(request.path_params["b"])
         return Response(encoded(pair_json(await run_in_threadpool(compare, store, a, b))), media_type="application/json")
@@ -92,6 +99,7 @@ def routes(store: Store) -> list[Route]:
         Route("/api/dictionaries", dictionaries),
         Route("/api/unit/{dictionary}/{index}", unit),
         Route("/api/search/{dictionary}/{index}", search),
+        Route("/api/find", found),
         Route("/api/compare/{a}/{b}", pair),
         Route("/api/units/{dictionary}", units),
         Route("/api/montage/{dictionary}/{index}", montage),

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from .units import UnitId
 
-TABS = ("browse", "feature", "audio", "compare", "about")
+TABS = ("browse", "feature", "audio", "compare", "about", "find")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
 DEFAULT_SORT = "words"
@@ -41,8 +41,8 @@ class BrowseView:
     dead: str = "hide"
     """hide, show or only"""
     page: int = 1
-    named: bool = False
-    """only units whose label holds"""
+    named: str = ""
+    """only units whose label holds: `1` those with any, `word` those named by a phone, a token or a word"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Link:
                 min_density=_number(query, "dmin", notices),
                 max_density=_number(query, "dmax", notices),
                 dead=dead if dead in {"hide", "show", "only"} else "hide",
-                named=flag(query.get("named", "")) or False,
+                named=_named(query.get("named", "")),
                 page=max(1, _integer(query, "page", notices) or 1),
             ),
             sample=query.get("sample", "")[:MAX_TEXT] or None,
@@ -113,7 +113,7 @@ class Link:
         on_card, on_pair = self.tab == "feature", self.tab == "compare"
         parts: dict[str, object] = {
             "tab": self.tab,
-            "dictionary": None if self.tab == "about" else self.dictionary or None,
+            "dictionary": None if self.tab in {"about", "find"} else self.dictionary or None,
             "unit": self.unit if on_card or on_pair else None,
             "other": self.other.dictionary if on_pair and self.other else None,
             "other_unit": self.other.index if on_pair and self.other else None,
@@ -122,15 +122,16 @@ class Link:
             "absolute": 1 if on_card and f.absolute else None,
             "sample": self.sample if on_card or on_pair else None,
         }
+        if self.tab in {"browse", "find"}:
+            parts["q"] = b.text or None
         if self.tab == "browse":
             parts |= {
-                "q": b.text or None,
                 "sort": None if b.sort == DEFAULT_SORT else b.sort,
                 "order": None if b.descending else "asc",
                 "dmin": _short(b.min_density),
                 "dmax": _short(b.max_density),
                 "dead": None if b.dead == "hide" else b.dead,
-                "named": 1 if b.named else None,
+                "named": b.named or None,
                 "page": None if b.page == 1 else b.page,
             }
         if self.tab == "audio":
@@ -169,6 +170,10 @@ def model_href(dictionary: str) -> str:
 
 def api_href(*parts: str | int, **query: str) -> str:
     return "/api/" + "/".join(quote(str(p), safe="") for p in parts) + ("?" + urlencode(query) if query else "")
+
+
+def _named(text: str) -> str:
+    return "word" if text.strip() == "word" else "1" if flag(text) else ""
 
 
 def flag(text: str) -> bool | None:

@@ -113,6 +113,7 @@
     em.last[answer.tab] = answer.query;
     em.tab = answer.tab;
     em.query = query;
+    document.querySelectorAll("#em-find").forEach((input) => input.setAttribute("value", answer.tab === "find" ? query.get("q") || "" : ""));
     document.querySelectorAll("[data-tab]").forEach((a) => {
       const name = a.dataset.tab;
       if (name === answer.tab) a.setAttribute("aria-current", "page"); else a.removeAttribute("aria-current");
@@ -186,9 +187,9 @@
     if (step && em.tab === "feature") {
       const a = document.querySelector(`#em-feature a[rel=${step}]`);
       if (a) { event.preventDefault(); em.go(a.getAttribute("href").slice(2)); }
-    } else if (event.key === "/" && em.tab === "browse") {
+    } else if (event.key === "/") {
       event.preventDefault();
-      document.querySelector("#em-q")?.focus();
+      (em.tab === "browse" && document.querySelector("#em-q") || document.querySelector("#em-find"))?.focus();
     }
   });
 

@@ -15,7 +15,7 @@ from earmark.links import Link
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.folders import Corpus
 from earmark.shelf.store import Store
-from earmark.web.find import label_fits
+from earmark.web.find import Matches, matches
 
 from .. import prose
 from ..figures import log_share
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS_A_PAGE = 24
+EXACT_KINDS = ("phone", "token", "word")
+"""labels that say most: few random directions have one, while classes and contexts are cheap"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Row:
     match: str | None
     why: str
     """why a search has found it; empty where there is none"""
+    dictionary: str
 
 
 @dataclass(frozen=True)
@@ -119,15 +122,16 @@ def browse_page(store: Store, link: Link) -> BrowsePage:
         frame = _listed(store, link.dictionary, dictionary.revision)
     except EarmarkError as error:
         return BrowsePage(link, picker, problem=str(error))
-    found = select_units(frame, link)
+    asked = matches(store, link.dictionary, link.browse.text) if link.browse.text.strip() else None
+    found = select_units(frame, link, asked)
     n_pages = max(1, -(-len(found) // ROWS_A_PAGE))
     page = min(link.browse.page, n_pages)
     link = replace(link, browse=replace(link.browse, page=page))
     part = found.iloc[(page - 1) * ROWS_A_PAGE : page * ROWS_A_PAGE]
     top = float(frame["peak"].max()) or 1.0
-    rows = tuple(_row(dictionary.entry, corpus, r, top) for r in part.to_dict("records"))
+    rows = tuple(unit_row(dictionary.entry, corpus, r, top, asked.found(r["unit"]).why if asked else "") for r in part.to_dict("records"))
     best = _hero(frame)
-    hero = _row(dictionary.entry, corpus, best, top) if best else None
+    hero = unit_row(dictionary.entry, corpus, best, top) if best else None
     return BrowsePage(
         link,
         picker,
@@ -164,8 +168,8 @@ def shared_words(heard: Sequence[Sequence[str]]) -> list[float]:
     return found
 
 
-def select_units(frame: pd.DataFrame, link: Link) -> pd.DataFrame:
-    """The rows of `_listed` that a link's search keeps, in its order."""
+def select_units(frame: pd.DataFrame, link: Link, asked: Matches | None = None) -> pd.DataFrame:
+    """The rows of `_listed`, one a unit in their order, that a link keeps, in its order; `asked` is what its text matches, None without one."""
     view = link.browse
     keep = frame["unit"] >= 0
     if view.dead != "show":
@@ -174,34 +178,18 @@ def select_units(frame: pd.DataFrame, link: Link) -> pd.DataFrame:
         keep &= frame["density"] >= view.min_density
     if view.max_density is not None:
         keep &= frame["density"] <= view.max_density
-    number = view.text.strip().removeprefix("#")
-    named = frame["unit"] == (int(number[:9]) if number.isascii() and number.isdigit() else -1)
     if view.named:
-        keep &= frame["label"].notna()
-    words = re.findall(r"\w+", view.text.casefold())
-    labelled = frame["label"].map(lambda label: isinstance(label, str) and label_fits(view.text, label)) if words else named
-    times = frame["heard"].map(lambda text: sum(_says(line, words) for line in text.split(" · "))) if words else 0
-    if words:
-        keep = keep & ((times > 0) | labelled) | named
-    frame = frame.assign(named=named, labelled=labelled, times=times)[keep]
+        keep &= frame["label_kind"].isin(EXACT_KINDS) if view.named == "word" else frame["label"].notna()
+    first: dict[str, bool] = {}
+    if asked:
+        keep = keep & asked.kept | asked.by_number
+        frame = frame.assign(number=asked.by_number, exact=asked.exact, labelled=asked.by_label, times=asked.times)
+        first = {"number": False, "exact": False, "labelled": False, "times": False}
+    frame = frame[keep]
     column = {"unit": "unit", "density": "density", "match": "match_correlation", "peak": "peak", "label": "label_score"}.get(view.sort, "common")
-    keys = ({"named": False, "labelled": False, "times": False} if words else {}) | {column: not view.descending}
+    keys = first | {column: not view.descending}
     keys |= {name: ascending for name, ascending in (("peak", False), ("unit", True)) if name not in keys}
     return frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable", na_position="last")
-
-
-def _says(line: str, words: Sequence[str]) -> bool:
-    """Whether each word begins a word of the line."""
-    said = re.findall(r"\w+", line.casefold())
-    return all(any(s.startswith(w) for s in said) for w in words)
-
-
-def _why(row: dict[str, Any]) -> str:
-    """Why a search has found a unit."""
-    found = ["its number"] if row.get("named") else []
-    found += ["its label"] if row.get("labelled") else []
-    times = int(row.get("times") or 0)
-    return " · ".join(found + ([f"heard in {times} of 5"] if times else []))
 
 
 def _hero(frame: pd.DataFrame) -> dict[str, Any] | None:
@@ -215,7 +203,8 @@ def _hero(frame: pd.DataFrame) -> dict[str, Any] | None:
     return best.iloc[0].to_dict()
 
 
-def _row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: float) -> Row:
+def unit_row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: float, why: str = "") -> Row:
+    """What a list shows of one unit: a row of `Store.units_frame`, `top` the largest peak of the dictionary."""
     unit = int(row["unit"])
     match = None
     if row["match_unit"] == row["match_unit"] and row["match_unit"] is not None:
@@ -232,7 +221,8 @@ def _row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: float
         peak=row["peak"],
         peak_bar=100 * max(0.0, row["peak"]) / top,
         match=match,
-        why=_why(row),
+        why=why,
+        dictionary=entry.slug,
     )
 
 

@@ -22,6 +22,9 @@ from .hub.remote import Folder
 from .schema import LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TableSpec
 from .tables import Table, read_manifest
 
+NEAR = (60, 30)
+"""characters before and behind a place in a text that are searched for words"""
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -105,6 +108,15 @@ class Corpus:
             at -= 1
         start = int(lengths[:at].sum())
         return word_around(self.transcripts[row], start, start + int(lengths[at]))
+
+    def near(self, row: int, at: int) -> str:
+        """What is said in a sound; of a text some words around what position `at` prints, whole ones at the beginning."""
+        lengths, text = self._lengths(row), self.transcripts[row]
+        if not len(lengths):
+            return text
+        start = int(lengths[:at].sum())
+        first, last = max(0, start - NEAR[0]), start + int(lengths[min(at, len(lengths) - 1)]) + NEAR[1]
+        return text[first:last] if first == 0 else " ".join(text[first:last].split()[1:])
 
     def _lengths(self, row: int) -> np.ndarray:
         """uint16 [n_positions] of a text: the characters that each position prints; empty for a sound."""

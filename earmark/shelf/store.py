@@ -40,9 +40,9 @@ class Store:
         entry = self.catalog.dictionary(slug)
         return self._places.opened(slug, entry.tables, lambda place: Dictionary(entry, place), fetch, needs_tables=True)
 
-    def corpus(self, slug: str) -> Corpus:
-        """A corpus with its samples, fetched when it lies in a data set of the Hub."""
-        return self._places.opened(slug, self.catalog.corpus(slug).tables, Corpus)
+    def corpus(self, slug: str, fetch: bool = True) -> Corpus:
+        """A corpus with its samples, fetched when it lies in a data set of the Hub; without `fetch`, only if it is here."""
+        return self._places.opened(slug, self.catalog.corpus(slug).tables, Corpus, fetch)
 
     def has_tables(self, slug: str) -> bool:
         try:
@@ -167,9 +167,9 @@ class Store:
     # -- many units --------------------------------------------------------------------------------------------------
 
     def units_frame(self, slug: str) -> pd.DataFrame:
-        """One row a unit: unit, density, peak, mean, dead, label, match_unit, match_correlation and `heard`, the transcripts of its five strongest
-        samples, of texts the words at their peaks (`strongest`: their rows in the corpus, `peaks_at`: the positions of the peaks); for Browse
-        and exports. Shared: do not change it."""
+        """One row a unit: unit, density, peak, mean, dead, label with its kind and score, match_unit, match_correlation and `heard`, the
+        transcripts of its five strongest samples, of texts the words at their peaks (`strongest`: their rows in the corpus, `peaks_at`: the
+        positions of the peaks); for Browse and exports. Shared: do not change it."""
         return _units_frame(self.dictionary(slug), self.corpus(self.dictionary(slug).corpus))
 
 
@@ -186,6 +186,7 @@ def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
     top = top.filter(pc.and_(pc.equal(top.column("group").cast(pa.string()), "top"), pc.less(top.column("rank"), 5)))
     named = [d.labels.get(unit) for unit in frame["unit"].tolist()]
     frame["label"] = [n.text if n else None for n in named]
+    frame["label_kind"] = [n.kind if n else None for n in named]
     frame["label_score"] = [n.precision if n else np.nan for n in named]
     found: list[list[tuple[int, int, int]]] = [[] for _ in range(len(frame))]
     for unit, rank, sample, at in zip(*(top.column(c).to_pylist() for c in ("unit", "rank", "sample", "at")), strict=True):

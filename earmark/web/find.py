@@ -1,48 +1,189 @@
-"""What a person types, matched with units: a number, a label ("sk", "/s k/", "nasal", "comma"), words of the strongest clips."""
+"""What a person types, matched with units: a number, a label ("sk", "/s k/", "nasal", "comma"), words of the strongest samples.
+
+The page, its JSON and the command line all search here, over every dictionary whose tables are on this machine and sound.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput, EarmarkError
 from ..shelf.store import Store
+from ..units import UnitLabel
 from .records import number
 
 MAX_FOUND = 500
+N_STRONGEST = 5
+"""samples of a unit whose words are searched"""
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Which units of one dictionary are what was asked for, [n_units] each."""
+
+    dictionary: str
+    labels: Mapping[int, UnitLabel]
+    verb: str
+    """what is done with its samples: heard, or read where the model reads text"""
+    by_number: NDArray[np.bool_]
+    by_label: NDArray[np.bool_]
+    exact: NDArray[np.bool_]
+    """the label is the query itself, not only a word that begins like it"""
+    times: NDArray[np.int64]
+    """of the unit's strongest samples those that hold the words; of texts, near their peaks"""
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        return self.by_number | self.by_label | (self.times > 0)
+
+    def found(self, unit: int) -> Found:
+        flags = bool(self.by_number[unit]), bool(self.by_label[unit]), bool(self.exact[unit]), int(self.times[unit])
+        return Found(self.dictionary, unit, self.labels.get(unit), *flags, self.verb)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One unit that a search has found."""
+
+    dictionary: str
+    unit: int
+    label: UnitLabel | None
+    by_number: bool
+    by_label: bool
+    exact: bool
+    times: int
+    verb: str
+
+    @property
+    def why(self) -> str:
+        """Why it was found, in words."""
+        said = ["its number"] if self.by_number else []
+        said += [label_why(self.label)] if self.by_label and self.label else []
+        return " · ".join(said + ([f"{self.verb} in {self.times} of {N_STRONGEST}"] if self.times else []))
+
+    @property
+    def score(self) -> float | None:
+        """A label's held-out precision, else the share of the strongest samples; None for a number alone."""
+        if self.by_label and self.label:
+            return self.label.precision
+        return self.times / N_STRONGEST if self.times else None
+
+    @property
+    def order(self) -> tuple[bool, bool, bool, float, int, str, int]:
+        """Numbers first, then labels, exact ones before others, then words."""
+        return not self.by_number, not self.by_label, not self.exact, -(self.score or 0.0), -self.times, self.dictionary, self.unit
+
+
+def label_why(label: UnitLabel) -> str:
+    return f"label: {label.kind} {label.text}, {label.precision:.0%} of its strongest activity"
+
+
+# -- one label, one query --------------------------------------------------------------------------------------------------
 
 
 def label_fits(query: str, label: str) -> bool:
-    """Whether a label is what a query asks for: its phones, however they are spaced, or words that begin as the query's words do."""
+    """Whether a label is what a query asks for: its phones, however they are spaced, its token, or words that begin as the query's words do."""
     query = query.casefold().strip()
-    phones = ["".join(found.split()) for found in re.findall(r"/([^/]+)/", label.casefold())]
-    asked = re.sub(r"[/\s]", "", query)
-    if asked and asked in phones:
+    if is_label(query, label):
         return True
     if query.startswith("/"):
         return False
-    words = re.findall(r"\w+", query)
-    known = re.findall(r"\w+", re.sub(r"/[^/]+/", " ", label.casefold()))
+    words = words_of(query)
+    known = words_of(re.sub(r"/[^/]+/", " ", label.casefold()))
     return bool(words) and all(any(k.startswith(w) for k in known) for w in words)
 
 
-def find_labels(store: Store, text: str, n: int = 50) -> list[dict[str, Any]]:
-    """Units of all dictionaries whose label is what `text` asks for, best score first: {dictionary, unit, label, score, why}.
+def is_label(query: str, label: str) -> bool:
+    """Whether a query names a label, or the phones or the token within it, exactly."""
+    query, label = query.casefold().strip(), label.casefold()
+    phones = ["".join(found.split()) for found in re.findall(r"/([^/]+)/", label)]
+    asked = re.sub(r"[/\s]", "", query)
+    tokens = [found.strip() for found in re.findall("“([^”]*)”", label)]
+    return bool(asked and asked in phones) or (bool(query) and query in {label, *tokens})
 
-    The score is the label's held-out precision. Raises BadInput for an empty text or n out of range.
-    """
-    if not text.strip():
-        raise BadInput("Nothing to look for. Give a phone (sk, /s k/), a word, or a class such as nasal, silence or comma.")
-    if not 1 <= n <= MAX_FOUND:
-        raise BadInput(f"n is {n}; 1 to {MAX_FOUND} units can be listed.")
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+# -- one dictionary, all of them -------------------------------------------------------------------------------------------
+
+
+def matches(store: Store, slug: str, text: str) -> Matches:
+    """Which units of a dictionary are what `text` asks for."""
+    d = store.dictionary(slug, fetch=False)
+    by_number, by_label, exact = (np.zeros(d.n_units, bool) for _ in range(3))
+    digits = text.strip().removeprefix("#")
+    if digits.isascii() and digits.isdigit() and int(digits[:9]) < d.n_units:
+        by_number[int(digits[:9])] = True
+    for unit, label in d.labels.items():
+        by_label[unit] = label_fits(text, label.text)
+        exact[unit] = by_label[unit] and is_label(text, label.text)
+    store.corpus(d.corpus, fetch=False)
+    times = _times(_lines(store, slug, d.revision), words_of(text))
+    return Matches(slug, d.labels, _verb(store, slug), by_number, by_label, exact, times)
+
+
+@lru_cache(maxsize=8)
+def _lines(store: Store, slug: str, revision: str) -> tuple[tuple[str, ...], ...]:
+    """What is said in each unit's strongest samples, of texts around their peaks; in small letters."""
+    frame, corpus = store.units_frame(slug), store.corpus(store.dictionary(slug).corpus)
+    pairs = zip(frame["strongest"], frame["peaks_at"], strict=True)
+    return tuple(tuple(corpus.near(row, at).casefold() for row, at in zip(rows, places, strict=True)) for rows, places in pairs)
+
+
+def _times(lines: Sequence[Sequence[str]], words: Sequence[str]) -> NDArray[np.int64]:
+    """[n_units] lines of each unit in which every one of the words begins a word."""
+    patterns = [re.compile(rf"\b{re.escape(w)}") for w in words]
+    says = lru_cache(maxsize=None)(lambda line: all(w in line for w in words) and all(p.search(line) for p in patterns))
+    return np.array([sum(map(says, own)) if words else 0 for own in lines], np.int64)
+
+
+def find(store: Store, text: str, n: int | None = None) -> tuple[Found, ...]:
+    """The first n units (all: None) of all dictionaries with tables that `text` finds. Raises BadInput for an empty text or n out of range."""
+    _check(text, n)
+    found: list[Found] = []
+    for slug in store.catalog.dictionaries:
+        try:
+            hit = matches(store, slug, text)
+        except EarmarkError:
+            continue
+        found += [hit.found(unit) for unit in np.flatnonzero(hit.kept).tolist()]
+    return tuple(sorted(found, key=lambda f: f.order)[:n])
+
+
+def find_labels(store: Store, text: str, n: int = 50) -> tuple[Found, ...]:
+    """Units of all dictionaries whose label is what `text` asks for, best score first. Raises BadInput for an empty text or n out of range."""
+    _check(text, n)
     found = []
     for slug in store.catalog.dictionaries:
         try:
-            labels = store.dictionary(slug, fetch=False).labels
+            labels, verb = store.dictionary(slug, fetch=False).labels, _verb(store, slug)
         except EarmarkError:
             continue
-        for unit, label in labels.items():
-            if label_fits(text, label.text):
-                why = f"{label.kind}: {label.precision:.0%} of its strongest activity on clips that did not choose the label"
-                found.append({"dictionary": slug, "unit": int(unit), "label": label.text, "score": number(label.precision), "why": why})
-    return sorted(found, key=lambda f: (-f["score"], f["dictionary"], f["unit"]))[:n]
+        found += [Found(slug, unit, label, False, True, False, 0, verb) for unit, label in labels.items() if label_fits(text, label.text)]
+    return tuple(sorted(found, key=lambda f: f.order)[:n])
+
+
+def found_json(found: Iterable[Found]) -> list[dict[str, Any]]:
+    return [
+        {"dictionary": f.dictionary, "unit": int(f.unit), "label": f.label.text if f.label else None, "score": number(f.score), "why": f.why} for f in found
+    ]
+
+
+def _check(text: str, n: int | None) -> None:
+    if not text.strip():
+        raise BadInput("Nothing to look for. Give a phone (sk, /s k/), a word, a class such as nasal, silence or comma, or a unit's number.")
+    if n is not None and not 1 <= n <= MAX_FOUND:
+        raise BadInput(f"n is {n}; 1 to {MAX_FOUND} units can be listed.")
+
+
+def _verb(store: Store, slug: str) -> str:
+    return "read" if store.catalog.model(store.catalog.dictionary(slug).model).modality == "text" else "heard"

@@ -30,7 +30,9 @@ LINKS = (
     (Link("compare", "d", 3, other=UnitId("e", 7), sample="s", revision="a.b"), "tab=compare&dictionary=d&unit=3&other=e&other_unit=7&sample=s&rev=a.b"),
     (Link("audio", "d", heard=HeardView("moment", 1.24)), "tab=audio&dictionary=d&sort=moment&at=1.24"),
     (Link("audio", "d", heard=HeardView("region", 0.5, 1.0)), "tab=audio&dictionary=d&sort=region&at=0.5&to=1"),
-    (Link("browse", "d", browse=BrowseView("sk", "label", named=True)), "tab=browse&dictionary=d&q=sk&sort=label&named=1"),
+    (Link("browse", "d", browse=BrowseView("sk", "label", named="1")), "tab=browse&dictionary=d&q=sk&sort=label&named=1"),
+    (Link("browse", "d", browse=BrowseView(sort="label", named="word")), "tab=browse&dictionary=d&sort=label&named=word"),
+    (Link("find", browse=BrowseView("/s k/")), "tab=find&q=%2Fs+k%2F"),
 )
 
 

@@ -19,7 +19,8 @@ from earmark.shelf.store import Store
 from earmark.shelf.tables import outlives, put_table
 from earmark.swept import SweptRun
 from earmark.units import UnitId
-from tests.fixtures.shelf import DEAD_UNIT, N_KEPT, N_TOP, NEURONS, RESIDUAL, SAE, TRANSCRIPTS, Shelf, break_table, build_shelf, copy_shelf
+from earmark.web.find import matches
+from tests.fixtures.shelf import DEAD_UNIT, LABEL, N_KEPT, N_TOP, NEURONS, RESIDUAL, SAE, TRANSCRIPTS, Shelf, break_table, build_shelf, copy_shelf
 
 ROOT = Path(__file__).resolve().parents[2]
 HALF = 2**-10
@@ -166,7 +167,8 @@ def test_the_list_keeps_what_the_search_asks_for(store):
     frame = store.units_frame(SAE).assign(common=0.0)
 
     def units(**view) -> list[int]:
-        return select_units(frame, Link(browse=BrowseView(**view)))["unit"].tolist()
+        link = Link(browse=BrowseView(**view))
+        return select_units(frame, link, matches(store, SAE, link.browse.text) if link.browse.text else None)["unit"].tolist()
 
     assert units(dead="only") == [DEAD_UNIT]
     assert DEAD_UNIT not in units()
@@ -175,7 +177,8 @@ def test_the_list_keeps_what_the_search_asks_for(store):
     assert set(units(text="oney")) == set()
     assert set(units(text="größer")) == {u for u in range(40) if "größer" in frame["heard"][u]}
     assert units(text="#23")[0] == 23 and units(text="23") == [23]
-    assert units(text=".*(") == units()
+    assert units(text=".*(") == []
+    assert units(named="1") == [LABEL["unit"]] and units(named="word") == []
     assert set(units(min_density=0.2, max_density=0.23)) == {u for u in range(40) if 0.2 <= frame["density"][u] <= 0.23}
 
 

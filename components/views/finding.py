@@ -1,0 +1,81 @@
+"""What a search over all dictionaries has found: units by their number, by what they respond to, by what their strongest samples say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from earmark.links import BrowseView, Link
+from earmark.shelf.store import Store
+from earmark.web.find import Found, find
+
+from .. import prose
+from .listing import Row, unit_row
+
+N_SHOWN = 24
+"""rows of each section"""
+EXAMPLES = ("sk", "nasal", "silence", "comma", "money", "42")
+
+
+@dataclass(frozen=True)
+class Section:
+    """Units that were found in one way."""
+
+    title: str
+    rows: tuple[tuple[str, Row], ...]
+    """the dictionary in words, and the unit"""
+    n_found: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """One dictionary's share of what was found."""
+
+    title: str
+    n_found: int
+    href: str
+    """all of it, in the list of that dictionary"""
+
+
+@dataclass(frozen=True)
+class FindPage:
+    """The results."""
+
+    text: str
+    n_found: int = 0
+    sections: tuple[Section, ...] = ()
+    places: tuple[Place, ...] = ()
+    examples: tuple[tuple[str, str], ...] = ()
+    """what one could type, with the address of its results"""
+
+
+def find_page(store: Store, link: Link) -> FindPage:
+    text = link.browse.text.strip()
+    examples = tuple((word, Link("find", browse=BrowseView(word)).href()) for word in EXAMPLES)
+    if not text:
+        return FindPage("", examples=examples)
+    found = find(store, text)
+    by_number = [f for f in found if f.by_number]
+    by_label = [f for f in found if f.by_label and not f.by_number]
+    by_words = [f for f in found if not f.by_label and not f.by_number]
+    parts = (("Their number", by_number), ("Their label", by_label), ("Their strongest samples", by_words))
+    sections = tuple(Section(title, _rows(store, part[:N_SHOWN]), len(part)) for title, part in parts if part)
+    places = tuple(_place(store, slug, text, [f for f in found if f.dictionary == slug]) for slug in dict.fromkeys(f.dictionary for f in found))
+    return FindPage(text, len(found), sections, places, examples)
+
+
+def _place(store: Store, slug: str, text: str, found: list[Found]) -> Place:
+    return Place(_name(store, slug), len(found), Link("browse", slug, browse=BrowseView(text)).href())
+
+
+def _name(store: Store, slug: str) -> str:
+    entry = store.catalog.dictionary(slug)
+    return f"{entry.title or prose.KIND_TITLES[entry.kind]}, {store.catalog.model(entry.model).title or entry.model} layer {entry.layer}"
+
+
+def _rows(store: Store, found: list[Found]) -> tuple[tuple[str, Row], ...]:
+    rows = []
+    for f in found:
+        entry, frame = store.catalog.dictionary(f.dictionary), store.units_frame(f.dictionary)
+        corpus = store.corpus(store.dictionary(f.dictionary).corpus)
+        rows.append((_name(store, f.dictionary), unit_row(entry, corpus, frame.iloc[f.unit].to_dict(), float(frame["peak"].max()) or 1.0, f.why)))
+    return tuple(rows)
