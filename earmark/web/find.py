@@ -82,7 +82,8 @@ class Found:
 
 
 def label_why(label: UnitLabel) -> str:
-    return f"label: {label.kind} {label.text}, {label.precision:.0%} of its strongest activity"
+    kind = "phones" if label.kind == "word" and label.text.startswith("/") else label.kind
+    return f"label: {kind} {label.text}, {label.precision:.0%} of its strongest activity"
 
 
 # -- one label, one query --------------------------------------------------------------------------------------------------
