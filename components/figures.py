@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.units import Example, Histogram
+from earmark.cards import Example, Histogram
 
 Y_SPAN = 100
 X_PER_S = 100

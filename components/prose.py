@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from earmark.units import KIND_NOUNS, UnitLabel
+from earmark.cards import UnitLabel
+from earmark.units import KIND_NOUNS
 
 TAGLINE = "Hear and read what the features inside a model respond to."
 KIND_TITLES = {"sae": "SAE features", "neurons": "FFN neurons", "residual": "Residual axes"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from earmark.cards import Neighbour
 from earmark.errors import EarmarkError, NotFound
 from earmark.links import Link
 from earmark.live.desk import Desk, State
 from earmark.shelf.catalog import DictionaryEntry, ModelEntry
 from earmark.shelf.store import Store
-from earmark.units import Neighbour
 
 if TYPE_CHECKING:
     from earmark.live.facts import Facts

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from earmark.cards import Example, Hit, UnitCard
 from earmark.errors import EarmarkError
 from earmark.links import Link, media_href
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.folders import Corpus
 from earmark.shelf.store import GROUPS, Store
-from earmark.units import Example, Hit, UnitCard, UnitId
+from earmark.units import UnitId
 from earmark.web.media import place_of
 
 from .. import prose

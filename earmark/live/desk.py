@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ..cards import Neighbour
 from ..errors import BadInput, EarmarkError
 from ..shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ..shelf.store import Store
-from ..units import SAMPLE_RATE_HZ, Analysis, Neighbour, Waveform
+from ..units import SAMPLE_RATE_HZ, Analysis, Waveform
 from .kept import Brought, Clip, Kept
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..cards import Neighbour
 from ..errors import BadInput, EarmarkError
 from ..runtime import Opened, Runtime
 from ..settings import Settings
 from ..shelf.store import Store
-from ..units import Neighbour, Waveform
+from ..units import Waveform
 from .checkpoints.selfcheck import SelfCheck, self_check
 
 CHECK_S = 8.0

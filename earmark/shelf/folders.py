@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..cards import UnitLabel
 from ..errors import BadTable, NotFound
 from ..passages import cut, word_around
 from ..speech import Span, Speech
-from ..units import SIGNED_KINDS, UnitLabel
+from ..units import SIGNED_KINDS
 from .catalog import DictionaryEntry
 from .hub.remote import Folder
 from .schema import LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TableSpec

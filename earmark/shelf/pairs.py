@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..cards import UnitCard
 from ..errors import BadInput, BadTable, EarmarkError
-from ..units import KINDS, UnitCard, UnitId
+from ..units import KINDS, UnitId
 from .folders import Dictionary, line_values
 from .schema import TIMELINE_LEVELS
 from .store import Store

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..cards import Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitStats
 from ..errors import BadInput, BadTable, EarmarkError
 from ..settings import Settings
 from ..swept import SweptRun
-from ..units import Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitId, UnitStats
+from ..units import UnitId
 from .catalog import Catalog, read_catalog
 from .folders import Corpus, Dictionary, line_values, strongest
 from .hub.remote import Places

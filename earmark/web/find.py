@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cards import UnitLabel
 from ..errors import BadInput, EarmarkError
 from ..shelf.store import Store
-from ..units import UnitLabel
 from .records import number
 
 MAX_FOUND = 500

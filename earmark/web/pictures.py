@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..units import Example
+from ..cards import Example
 
 COLUMN_S = 0.02
 """one column of a mel matrix"""

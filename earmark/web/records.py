@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from ..cards import Example, Hit, UnitCard, UnitLabel
 from ..errors import EarmarkError
 from ..links import media_href
 from ..passages import around
 from ..shelf.pairs import Pair
 from ..shelf.store import Store
 from ..shelf.tables import read_manifest
-from ..units import Analysis, Example, Hit, UnitCard, UnitId, UnitLabel
+from ..units import Analysis, UnitId
 from .pictures import window
 
 MONTAGE_CLIPS = 5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components import figures, prose
-from earmark.units import Example, Histogram
+from earmark.cards import Example, Histogram
 
 
 def example(trace: list[float], start_s: float = 1.0, peak_at: int = 2) -> Example:

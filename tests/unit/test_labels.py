@@ -10,6 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 
+from earmark.cards import UnitLabel
 from earmark.measure.labels import auroc
 from earmark.offline.labels.channels import NONE, UNKNOWN, Channel, speech_channels
 from earmark.offline.labels.check import judged_plainly
@@ -17,7 +18,6 @@ from earmark.offline.labels.choose import Ground, Label, ground, labels_of
 from earmark.offline.labels.firing import Block, Firing, count_nonzero, firing_of
 from earmark.offline.labels.label import name_units
 from earmark.speech import Span, Speech
-from earmark.units import UnitLabel
 from earmark.web.find import label_fits
 
 WORDS = {

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...cards import UnitLabel
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
 from ...speech import Speech
-from ...units import UnitLabel
 from .channels import SPEECH, Mark
 from .label import Layer
 

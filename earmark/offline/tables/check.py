@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...cards import UnitCard
 from ...inputs.audio import decode
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
-from ...units import UnitCard, UnitId
+from ...units import UnitId
 from ..workers import CORPUS_LIMITS
 
 N_SAMPLES, N_EXAMPLES = 12, 24
