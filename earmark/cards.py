@@ -138,6 +138,18 @@ class UnitLabel:
 
 
 @dataclass(frozen=True)
+class Effects:
+    """What a unit of a language model adds by itself to the score of the next token, less the mean over all tokens, over their spread."""
+
+    top: tuple[tuple[str, float], ...]
+    """what the token prints, and the effect on it; largest first"""
+    bottom: tuple[tuple[str, float], ...]
+    """smallest first"""
+    kurtosis: float
+    """excess kurtosis of the effect over the vocabulary: 0 for noise"""
+
+
+@dataclass(frozen=True)
 class UnitCard:
     """Everything a unit's page shows."""
 
@@ -148,3 +160,5 @@ class UnitCard:
     neighbours: tuple[Neighbour, ...] = ()
     match: Match | None = None
     label: UnitLabel | None = None
+    effects: Effects | None = None
+    """None for what is no language model's, and where it has not been computed"""

@@ -31,6 +31,10 @@ _OF = {
         "Of an SAE that a sweep has chosen: every run of the sweep, the neurons and residual axes of its layer, and two untrained controls (the same "
         "autoencoder before its first step, its decoder's rows random, or training activations). It stays when the tables are built again."
     ),
+    "effects": (
+        "Of a language model's dictionary: what each unit adds by itself to the score of the next token, its direction in the residual stream through the "
+        "final norm's weights and the unembedding. Layers in between are left out, so that it says most of units in late layers."
+    ),
     "timeline": (
         "Of a dictionary: each unit over the first 10,000 positions of the corpus, sample after sample; `tables.timeline_starts` of the manifest says "
         "where each sample begins."

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..cards import UnitLabel
+from ..cards import Effects, UnitLabel
 from ..errors import BadTable, NotFound
 from ..passages import cut, word_around
 from ..speech import Span, Speech
 from ..units import SIGNED_KINDS
 from .catalog import DictionaryEntry
 from .hub.remote import Folder
-from .schema import LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TableSpec
+from .schema import EFFECTS, LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TableSpec
 from .tables import Table, read_manifest
 
 NEAR = (60, 30)
@@ -185,6 +185,14 @@ class Dictionary:
         rows = self.table("labels").all().to_pylist()
         return {r.pop("unit"): UnitLabel(text=r.pop("label"), **r) for r in rows}
 
+    def effects(self, index: int) -> Effects | None:
+        """A unit's direct effect on the next token; None where nobody has computed it."""
+        if not self.has(EFFECTS):
+            return None
+        row = self.table(EFFECTS.name).rows_of(index).to_pylist()[0]
+        lists = (tuple(zip(row[f"{end}_tokens"], row[f"{end}_values"], strict=True)) for end in ("top", "bottom"))
+        return Effects(*lists, kurtosis=row["kurtosis"])
+
     @property
     def signed(self) -> bool:
         """Whether values can be negative: told by the manifest; by the kind in one that was written before manifests told it."""
@@ -195,7 +203,7 @@ class Dictionary:
         return self.manifest["n_units"]
 
     def has(self, spec: TableSpec) -> bool:
-        """Whether there is such a table; not every dictionary has labels or a sweep."""
+        """Whether there is such a table; not every dictionary has labels, effects or a sweep."""
         return any(name.startswith(f"{spec.name}-") for name in self.manifest["files"])
 
     def table(self, name: str) -> Table:

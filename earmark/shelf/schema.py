@@ -221,5 +221,23 @@ SWEEP = TableSpec(
     rows_a_group=1024,
 )
 
-SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS, SWEEP)
+EFFECTS = TableSpec(
+    "effects",
+    pa.schema(
+        [
+            _column("unit", pa.int32(), "", "index, from 0"),
+            _column("top_ids", pa.list_(pa.int32()), "token ids", "tokens that the unit makes likelier to come next, by the size of the effect"),
+            _column("top_tokens", pa.list_(pa.string()), "", "what these tokens print"),
+            _column("top_values", pa.list_(pa.float32()), "spread", "the effect on each: less the mean over the vocabulary, over the standard deviation"),
+            _column("bottom_ids", pa.list_(pa.int32()), "token ids", "tokens that it makes less likely, the largest effect first"),
+            _column("bottom_tokens", pa.list_(pa.string()), "", "what these tokens print"),
+            _column("bottom_values", pa.list_(pa.float32()), "spread", "the effect on each, in the same unit"),
+            _column("kurtosis", pa.float32(), "", "excess kurtosis of the effect over the vocabulary: 0 for noise, large where a few tokens stand out"),
+        ]
+    ),
+    key="unit",
+    rows_a_group=256,
+)
+
+SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS, EFFECTS, SWEEP)
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

@@ -113,6 +113,7 @@ class Store:
             neighbours=tuple(Neighbour(u, c) for u, c in zip(row["neighbours"], row["cosines"], strict=True)),
             match=match,
             label=d.labels.get(unit.index),
+            effects=d.effects(unit.index),
         )
 
     def _examples(self, d: Dictionary, index: int) -> tuple[Example, ...]:

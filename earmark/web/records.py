@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards import Example, Hit, UnitCard, UnitLabel
+from ..cards import Effects, Example, Hit, UnitCard, UnitLabel
 from ..errors import EarmarkError
 from ..links import media_href
 from ..passages import around
@@ -67,7 +67,16 @@ def card_json(card: UnitCard) -> dict[str, Any]:
         "match": None if match is None else {"dictionary": match.dictionary, "unit": int(match.unit), "correlation": number(match.correlation, 4)},
         "label": card.label.text if card.label else None,
         "label_figures": label_json(card.label),
+        **effects_json(card.effects),
     }
+
+
+def effects_json(effects: Effects | None) -> dict[str, Any]:
+    """{effects: {top, bottom, kurtosis}} of a language model's unit, {} of others."""
+    if effects is None:
+        return {}
+    lists = {end: [{"token": token, "value": number(value, 4)} for token, value in getattr(effects, end)] for end in ("top", "bottom")}
+    return {"effects": lists | {"kurtosis": number(effects.kurtosis, 4)}}
 
 
 def label_json(label: UnitLabel | None) -> dict[str, Any] | None:

@@ -169,3 +169,12 @@ def test_the_command_line_says_which_token(texts, capsys, monkeypatch):
     for line in capsys.readouterr().out.splitlines():
         assert "at token " in line and "money" in line
     assert main(["unit", SAE, str(MONEY)]) == 0 and "\\n" in capsys.readouterr().out
+
+
+def test_direct_effects_are_read_where_there_are_any(client, texts, store):
+    effects = store.card(UnitId(SAE, MONEY)).effects
+    assert effects.top == ((" Hungary", 4.5), ("\n", 2.25)) and effects.bottom == (("<i>", -3.0),) and effects.kurtosis == 5.5
+    assert client.get(f"/api/unit/{SAE}/{MONEY}").json()["effects"] == {
+        "top": [{"token": " Hungary", "value": 4.5}, {"token": "\n", "value": 2.25}], "bottom": [{"token": "<i>", "value": -3.0}], "kurtosis": 5.5,
+    }  # fmt: skip
+    assert store.card(UnitId(NEURONS, 3)).effects is None and "effects" not in client.get(f"/api/unit/{NEURONS}/3").json()
