@@ -187,6 +187,13 @@ def _train(args: Args, settings: Settings) -> None:
     print(train_dictionary(settings, args.dictionary, chosen, args.corpus, _workers(args)))
 
 
+def _sweep(args: Args, settings: Settings) -> None:
+    from .offline.training.sweep.command import lines, sweep
+
+    found = sweep(settings, args.recipe, args.only, _workers(args))
+    _print(args, {"runs": [dataclasses.asdict(run) for run in found.runs], "told": list(found.told)}, lambda: lines(found))
+
+
 def _build(args: Args, settings: Settings) -> None:
     from .live.facts import settle_input
     from .offline.tables.build import build
@@ -260,6 +267,7 @@ def _parser() -> argparse.ArgumentParser:
             "corpus": _corpus,
             "align": _align,
             "train": _train,
+            "sweep": _sweep,
             "build": _build,
             "label": _label,
             "publish": _publish,

@@ -120,9 +120,18 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         ("start", str, "of the decoder: frames (training activations, default) or random"),
         ("start-norm", float, "length of the decoder's rows at the start, over normalised inputs"),
         ("aux", float, "weight of the loss that brings back dead features, such as 0.03125 (default: none)"),
+        ("warmup-steps", int, "steps over which the rate rises"),
+        ("decay-share", float, "last part of the steps, over which the rate falls to 0"),
+        ("clip", float, "largest norm of a step's gradient"),
         ("seed", _seed, "of the random numbers"),
+        ("held-out-share", float, "part of the samples that training never sees"),
     ):
         train.add_argument(f"--{flag}", type=type_, help=help_)
+
+    sweep = command("sweep", "train and label every SAE of a recipe, compare them, and say which one ships", json_=True)
+    sweep.add_argument("recipe", type=Path, help="a TOML file such as recipes/whisper-tiny.en-l2-sae.toml")
+    sweep.add_argument("--run", dest="only", action="append", default=[], metavar="NAME", help="only this run, and no table; may be given several times")
+    sweep.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
 
     build = command("build", "tables for every unit of a dictionary and of the others over its layer")
     build.add_argument("dictionary")

@@ -62,14 +62,20 @@ def eligible(firing: Firing) -> NDArray[np.bool_]:
 
 def name_units(firing: Firing, on: Ground) -> Named:
     """Labels that hold, of units that are active often enough; and how many would hold for labels that were shifted."""
-    fit = eligible(firing)
-    held = tuple(label for label in labels_of(firing, on) if label.holds and fit[label.unit])
+    held = labels_that_hold(firing, on)
     moved = ground([shifted(c, on.rows, on.half, SHIFT) for c in on.channels], on.rows, on.half, on.hop_s)
-    by_chance = [label for label in labels_of(firing, moved) if label.holds and fit[label.unit]]
-    return Named(held, firing.n_units, int(fit.sum()), _by_kind(held), _by_kind(by_chance))
+    by_chance = labels_that_hold(firing, moved)
+    return Named(held, firing.n_units, int(eligible(firing).sum()), count_by_kind(held), count_by_kind(by_chance))
 
 
-def _by_kind(labels: Iterable[Label]) -> dict[str, int]:
+def labels_that_hold(firing: Firing, on: Ground) -> tuple[Label, ...]:
+    """At most one for each eligible unit."""
+    fit = eligible(firing)
+    return tuple(label for label in labels_of(firing, on) if label.holds and fit[label.unit])
+
+
+def count_by_kind(labels: Iterable[Label]) -> dict[str, int]:
+    """{kind: units}, every kind named."""
     counted = Counter(label.kind for label in labels)
     return {kind: counted[kind] for kind in KINDS}
 

@@ -65,12 +65,17 @@ def _figures(sae: saelens.SparseAutoencoder, stored: Harvest, chosen: TrainSetti
 
 
 def _record(entry: DictionaryEntry, chosen: TrainSettings, corpus: str, stored: Harvest) -> dict[str, object]:
-    defaults = TrainSettings()
-    flags = [f"--{n.replace('_', '-')} {v}" for n, v in dataclasses.asdict(chosen).items() if v != getattr(defaults, n)]
     return {
-        "command": " ".join(["python -m earmark train", entry.slug, "--corpus", corpus, *flags]),
+        "command": train_command(entry.slug, corpus, chosen),
         "settings": dataclasses.asdict(chosen),
         "corpus": corpus,
         "corpus_revision": stored.corpus.manifest["revision"],
         "held_out": "samples whose id has a sha256 that begins below held_out_share",
     }
+
+
+def train_command(slug: str, corpus: str, chosen: TrainSettings) -> str:
+    """The command line that trains with these settings."""
+    defaults = TrainSettings()
+    flags = [f"--{n.replace('_', '-')} {v}" for n, v in dataclasses.asdict(chosen).items() if v != getattr(defaults, n)]
+    return " ".join(["python -m earmark train", slug, "--corpus", corpus, *flags])

@@ -1,0 +1,69 @@
+"""A recipe: the runs of a sweep and the rule by which one of them ships, as data in one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ....errors import BadInput
+from ..autoencoder import TrainSettings
+
+MAX_FVU, MAX_DEAD = 0.20, 0.05
+_KEYS = ("dictionary", "max_fvu", "max_dead", "base", "runs")
+_TYPES = {"int": int, "float": (int, float)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained and compared."""
+
+    dictionary: str
+    """the catalog's entry that it is for"""
+    max_fvu: float
+    """a run ships only if its FVU on held-out samples is not above this"""
+    max_dead: float
+    """the same for its share of dead units"""
+    base: TrainSettings
+    """what the runs vary; the untrained controls are this before its first step"""
+    runs: dict[str, TrainSettings]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Raises BadInput with the place and the reason when it cannot be used."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"The recipe '{path}' cannot be read: {error}.") from None
+    extra = sorted(set(raw) - set(_KEYS))
+    if extra:
+        raise BadInput(f"{path.name} has the unknown key '{extra[0]}'; valid: {', '.join(_KEYS)}.")
+    limits = {name: raw.get(name, default) for name, default in (("max_fvu", MAX_FVU), ("max_dead", MAX_DEAD))}
+    for name, limit in limits.items():
+        if not _is(limit, "float") or not 0 <= limit <= 1:
+            raise BadInput(f"{path.name}: {name} is {limit!r}; it must lie between 0 and 1.")
+    runs, base = raw.get("runs"), raw.get("base", {})
+    if not isinstance(raw.get("dictionary"), str) or not isinstance(runs, dict) or not runs or not isinstance(base, dict):
+        raise BadInput(f"{path.name} needs dictionary = 'SLUG' and at least one run, such as [runs.short]; [base] holds what all runs share.")
+    made = {name: _settings(f"{path.name}: runs.{name}", values, base) for name, values in runs.items()}
+    return Recipe(raw["dictionary"], limits["max_fvu"], limits["max_dead"], _settings(f"{path.name}: base", {}, base), made)
+
+
+def _settings(where: str, values: Any, base: dict[str, Any]) -> TrainSettings:
+    known = {f.name: str(f.type) for f in fields(TrainSettings)}
+    if not isinstance(values, dict):
+        raise BadInput(f"{where} must be a table of settings, not {values!r}.")
+    for name, value in (base | values).items():
+        if name not in known:
+            raise BadInput(f"{where} has the unknown setting '{name}'; valid: {', '.join(known)}.")
+        if not _is(value, known[name]):
+            raise BadInput(f"{where}: {name} is {value!r}, which is no {'number' if known[name] in _TYPES else 'word'} that it takes.")
+    try:
+        return TrainSettings(**(base | values))
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from None
+
+
+def _is(value: Any, kind: str) -> bool:
+    return isinstance(value, _TYPES.get(kind, str)) and not isinstance(value, bool)
