@@ -100,8 +100,10 @@ def _compare(args: Args, settings: Settings) -> None:
 
 
 def _labels(args: Args, settings: Settings) -> None:
+    from .web.records import label_lines
+
     found = Store(settings).label_summary(args.dictionary)
-    _print(args, found, lambda: [f"{name}: {value}" for name, value in found.items()])
+    _print(args, found, lambda: label_lines(args.dictionary, found))
 
 
 def _health(args: Args, settings: Settings) -> None:
@@ -211,10 +213,10 @@ def _publish(args: Args, settings: Settings) -> None:
 
 def _label(args: Args, settings: Settings) -> None:
     from .offline.labels.label import label
+    from .web.records import label_lines
 
     for slug, found in label(settings, args.dictionary, _workers(args), args.only).items():
-        held, shifted = sum(found["held"].values()), sum(found["shuffled"].values())
-        print(f"{slug}: {held} of {found['n_eligible']} eligible units named ({held / max(found['n_eligible'], 1):.1%}); with shifted labels {shifted}.")
+        print("\n".join([*label_lines(slug, found), ""]))
 
 
 def _check(args: Args, settings: Settings) -> int:

@@ -171,6 +171,31 @@ def _passage_json(example: Example) -> dict[str, Any]:
     }
 
 
+VAGUE = ("class", "context")
+"""kinds of labels that many random directions hold, too: told apart from those that say something"""
+
+
+def label_lines(slug: str, summary: dict[str, Any]) -> list[str]:
+    """How many labels hold, as people read it: what names a unit first, classes and contexts apart."""
+    held, n = summary["held"], summary["n_eligible"]
+    lines = [f"{slug}: {n:,} of {summary['n_units']:,} units are active often enough to be counted; a unit counts once, under its best label.", ""]
+    lines.append(f"{'':<18}{'holds':>14}{'random directions':>20}{'shifted labels':>17}")
+    named = [kind for kind in held if kind not in VAGUE]
+    for kinds in (named, VAGUE):
+        for title, members in (*((kind, [kind]) for kind in kinds), (" or ".join(kinds), kinds)):
+            random = "not looked for" if summary["random"] is None else _count(summary["random"], members, summary.get("n_random"))
+            lines.append(f"{title:<18}{_count(held, members, n):>14}{random:>20}{_count(summary['shuffled'], members, n):>17}")
+        lines.append("")
+    lines.append("Classes and contexts, silences and pauses among them, are easily met: compare with the random directions before reading much into one.")
+    return lines
+
+
+def _count(counts: dict[str, int], kinds: Sequence[str], n: int | None) -> str:
+    """With its share of n, where that is known."""
+    found = sum(counts[kind] for kind in kinds)
+    return f"{found:,}" if n is None else f"{found:,} {found / max(n, 1):6.1%}"
+
+
 def units_rows(store: Store, slug: str) -> list[dict[str, Any]]:
     """One row a unit, for exports."""
     frame = store.units_frame(slug).drop(columns=["strongest", "peaks_at"])

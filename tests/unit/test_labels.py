@@ -19,6 +19,7 @@ from earmark.offline.labels.firing import Block, Firing, count_nonzero, firing_o
 from earmark.offline.labels.label import name_units
 from earmark.speech import Span, Speech
 from earmark.web.find import label_fits
+from earmark.web.records import label_lines
 
 WORDS = {
     "money": "M AH N IY", "sky": "S K AY", "boat": "B OW T", "mask": "M AE S K", "no": "N OW", "see": "S IY", "the": "DH AH", "go": "G OW", "tree": "T R IY",
@@ -189,3 +190,16 @@ def test_positions_are_labelled_at_their_middle() -> None:
 )  # fmt: skip
 def test_what_people_type_finds_labels(query: str, label: str, fits: bool) -> None:
     assert label_fits(query, label) is fits
+
+
+def test_what_names_a_unit_is_told_apart_from_what_random_directions_hold() -> None:
+    held = {"phone": 30, "word": 5, "class": 40, "context": 5}
+    summary = {"n_units": 120, "n_eligible": 100, "held": held, "shuffled": dict.fromkeys(held, 0), "n_active": 9}
+    lines = label_lines("toy", summary | {"random": {"phone": 2, "word": 0, "class": 30, "context": 8}, "n_random": 200})
+    told = {line[:18].strip(): line[18:].split() for line in lines if "%" in line}
+    assert told["phone or word"] == ["35", "35.0%", "2", "1.0%", "0", "0.0%"]
+    assert told["class or context"] == ["45", "45.0%", "38", "19.0%", "0", "0.0%"]
+    assert list(told) == ["phone", "word", "phone or word", "class", "context", "class or context"]
+    assert "100 of 120 units" in lines[0]
+    older = label_lines("toy", summary | {"random": None})
+    assert sum("not looked for" in line for line in older) == 6

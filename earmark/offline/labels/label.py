@@ -46,7 +46,8 @@ class Named:
     """the same for shifted labels"""
 
     def summary(self, random: Named | None) -> dict[str, Any]:
-        return {"n_units": self.n_units, "n_eligible": self.n_eligible, "held": self.held, "shuffled": self.shuffled, "random": random.held if random else None}
+        counted = {"n_units": self.n_units, "n_eligible": self.n_eligible, "held": self.held, "shuffled": self.shuffled}
+        return counted | {"random": random.held if random else None, "n_random": random.n_eligible if random else None}
 
 
 def half_of(ids: Sequence[str], speakers: Sequence[str | None], said: Sequence[Speech | None]) -> NDArray[np.int8]:
