@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from earmark.cards import UnitLabel
-from earmark.units import KIND_NOUNS
+from earmark.units import KIND_NOUNS, SINK_NORM
 
 TAGLINE = "Hear and read what the features inside a model respond to."
 KIND_TITLES = {"sae": "SAE features", "neurons": "FFN neurons", "residual": "Residual axes"}
@@ -29,10 +30,34 @@ GROUP_TITLES = {
     "q00": "Weakest",
     "bottom": "Most negative",
 }
-QUANTILE_NOTE = (
-    "True quantiles of a deterministic sample of 200 of this unit's non-zero peaks (one peak a clip): the clips whose ids hash lowest. Not bins of equal width."
+
+
+@dataclass(frozen=True)
+class Words:
+    """How samples and positions of one modality are spoken of."""
+
+    sample: str
+    samples: str
+    position: str
+    positions: str
+    perceive: str
+    """what a person does with a sample"""
+
+
+WORDS = {"audio": Words("clip", "clips", "frame", "frames", "hear"), "text": Words("context", "contexts", "token", "tokens", "read")}
+LOOKS = {"stack": "Stacked", "snippet": "Snippets", "whole": "Whole contexts"}
+LOOK_NOTES = {
+    "stack": "a few tokens on either side, the peaks in one column",
+    "snippet": "a line or two around the peak; click one to see all of it",
+    "whole": "every token that the model was given",
+}
+TOKENS_LEGEND = (
+    "Each token is shaded by its value, in one colour above 0 and another below; point at one to read it. Attention sinks, tokens whose norm in the residual "
+    f"stream is more than {SINK_NORM:g} times the median of their context, are left out of everything here, and so is the token that the model is given in "
+    "front of each context: they count as 0. \u21b5 is a line end, \u00b7 a space at a token's edge."
 )
-GROUP_NOTES = {"top": "The clips with the largest values, one entry a clip.", "bottom": "The clips with the smallest values, one entry a clip."}
+CLEAR_KURTOSIS = 1.0
+"""lists of tokens whose effect has a smaller excess kurtosis over the vocabulary are no more than the ends of noise"""
 HEARD_SORTS = {"relative": "Share of its largest", "peak": "Peak", "mean": "Mean", "rarity": "Rarity", "moment": "At a moment", "region": "In a stretch"}
 HEARD_NOTES = {
     "relative": "Sorted by the peak here over the unit's own largest value in the corpus, so that units that are always a little active do not fill the list.",
@@ -96,17 +121,42 @@ def unit_name(kind: str, index: int) -> str:
     return f"{noun(kind)} {index}".capitalize()
 
 
-def label_figures(label: UnitLabel) -> str:
+def label_figures(label: UnitLabel, words: Words = WORDS["audio"]) -> str:
     """How well a label holds, on the half of the corpus that did not choose it."""
     area = "" if label.auroc is None else f", AUROC {label.auroc:.2f}"
-    return f"{percent(label.precision)} of its strongest activity, {short(label.lift)} times as often as elsewhere{area}; on clips that did not choose it"
+    lift = f"{short(label.lift)} times as often as elsewhere"
+    return f"{percent(label.precision)} of its strongest activity, {lift}{area}; on {words.samples} that did not choose it"
 
 
-def exactness(floor: float | None, low: float | None, n_shown: int, n: int) -> str:
+def quantile_note(words: Words) -> str:
+    return (
+        f"True quantiles of a deterministic sample of 200 of this unit's non-zero peaks (one peak a {words.sample}): the {words.samples} whose ids hash "
+        "lowest. Not bins of equal width."
+    )
+
+
+def group_note(group: str, words: Words) -> str:
+    extremes = {"top": "largest", "bottom": "smallest"}
+    return f"The {words.samples} with the {extremes[group]} values, one entry a {words.sample}." if group in extremes else quantile_note(words)
+
+
+def effects_note(kurtosis: float | None) -> str:
+    """What a unit's lists of tokens are worth."""
+    if kurtosis is None or not math.isfinite(kurtosis):
+        return "How far its effect is from noise is not known."
+    if kurtosis < CLEAR_KURTOSIS:
+        return (
+            f"Excess kurtosis over the vocabulary {short(kurtosis)}, below {CLEAR_KURTOSIS:g}: its effect is spread over all tokens as noise would be, "
+            "and these are only its ends. They say little."
+        )
+    return f"Excess kurtosis over the vocabulary {short(kurtosis)}: its effect stands out on a few tokens; noise has 0."
+
+
+def exactness(floor: float | None, low: float | None, n_shown: int, n: int, words: Words = WORDS["audio"]) -> str:
     """What a filtered list leaves out: it is exact at or above the floor."""
     limit = f"The {n} strongest are shown. " if n_shown >= n else ""
     if floor is None:
-        return limit + "Exact: every clip's peak is stored."
+        return limit + f"Exact: every {words.sample}'s peak is stored."
     if low is not None and low >= floor:
-        return limit + f"Exact: every clip's peak of {short(floor)} and more is stored."
-    return limit + f"Exact for values of {short(floor)} and more; below that only some clips' peaks are stored, and some are missing here."
+        return limit + f"Exact: every {words.sample}'s peak of {short(floor)} and more is stored."
+    return limit + f"Exact for values of {short(floor)} and more; below that only some {words.samples}' peaks are stored, and some are missing here."

@@ -74,6 +74,11 @@ class Piece:
         return place if self.value is None else f"{prose.short(self.value)} · {place}"
 
     @property
+    def legible(self) -> str:
+        """The text with names in place of what cannot be seen."""
+        return "".join(part.sign if part.kind == "hidden" else part.text for part in self.parts)
+
+    @property
     def plain(self) -> bool:
         """Nothing is marked in it."""
         return self.value is None and not self.peak and not self.sink
@@ -87,13 +92,14 @@ def pieces(
     sinks: Collection[int] = (),
     each: bool = False,
     first: int = 0,
+    context: tuple[str, str] = ("", ""),
 ) -> tuple[Piece, ...]:
     """Tokens as pieces, in order; they cover every position once.
 
     tokens: what each position prints, '' for one that is shown with the position before it.
     values: float [n_positions], one for each token; None shades nothing. scale: the magnitude that is shaded most, by default the largest of `values`.
     at, sinks: positions of the peak and of attention sinks. each: a piece for every token, also where nothing is marked, so that each can be clicked.
-    first: the position of `tokens[0]`; `at`, `sinks` and the pieces count as it does.
+    first: the position of `tokens[0]`; `at`, `sinks` and the pieces count as it does. context: the text before and after these tokens.
     """
     shares = np.zeros(len(tokens)) if values is None else np.nan_to_num(np.asarray(values, dtype=np.float64))
     scale = scale or float(np.abs(shares).max(initial=0.0)) or 1.0
@@ -108,7 +114,7 @@ def pieces(
         if found and piece.plain and found[-1].plain and not each:
             piece = replace(piece, start=found[-1].start, text=found.pop().text + piece.text)
         found.append(piece)
-    around = zip(["", *(p.text for p in found)], found, [*(p.text for p in found[1:]), ""], strict=False)
+    around = zip([context[0], *(p.text for p in found)], found, [*(p.text for p in found[1:]), context[1]], strict=False)
     return tuple(replace(piece, parts=tuple(parts(before, piece.text, after, not piece.plain))) for before, piece, after in around)
 
 
@@ -156,4 +162,4 @@ def _special(run: str, last: str, following: str) -> Part | None:
 def spoken(shown: Sequence[Piece]) -> str:
     """For who cannot see the shading: the strongest pieces with their values."""
     strong = sorted((p for p in shown if p.value is not None and p.text.strip()), key=lambda p: -abs(p.share))[:N_SPOKEN]
-    return "; ".join(f"{' '.join(p.text.split())} {prose.short(p.value)}" for p in strong)
+    return "; ".join(f"{' '.join(p.legible.split())} {prose.short(p.value)}" for p in strong)

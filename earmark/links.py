@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
 from .units import UnitId
@@ -12,6 +12,9 @@ from .units import UnitId
 TABS = ("browse", "feature", "audio", "compare", "about", "find")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
+LOOKS = ("stack", "snippet", "whole")
+"""how much of each text a card shows"""
+DEFAULT_LOOK = "snippet"
 DEFAULT_SORT = "words"
 """units whose strongest clips share a word come first: the easiest to hear"""
 
@@ -71,6 +74,8 @@ class Link:
     heard: HeardView = HeardView()
     other: UnitId | None = None
     """the second unit of a comparison"""
+    look: str = DEFAULT_LOOK
+    """of `LOOKS`: how much of each text is shown"""
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> tuple[Link, tuple[str, ...]]:
@@ -104,6 +109,7 @@ class Link:
             revision=query.get("rev", "")[:33] or None,
             heard=HeardView(query.get("sort", "relative")[:20], _number(query, "at", notices), _number(query, "to", notices)) if audio else HeardView(),
             other=UnitId(query.get("other", "")[:80], other) if tab == "compare" and other is not None else None,
+            look=query["view"] if query.get("view") in LOOKS else DEFAULT_LOOK,
         )
         return link, tuple(notices)
 
@@ -121,6 +127,7 @@ class Link:
             "max": _short(f.high) if on_card else None,
             "absolute": 1 if on_card and f.absolute else None,
             "sample": self.sample if on_card or on_pair else None,
+            "view": self.look if (on_card or on_pair) and self.look != DEFAULT_LOOK else None,
         }
         if self.tab in {"browse", "find"}:
             parts["q"] = b.text or None
@@ -141,6 +148,14 @@ class Link:
 
     def href(self) -> str:
         return "/?" + self.query()
+
+    def looking(self, look: str) -> Link:
+        """The same with another look at texts."""
+        return replace(self, look=look)
+
+    def to_unit(self, unit: int) -> Link:
+        """Another unit of the same dictionary, looked at in the same way."""
+        return Link("feature", self.dictionary, unit, look=self.look)
 
 
 def short_link(dictionary: str, unit: int) -> str:

@@ -1,4 +1,4 @@
-/* Copying from a text with marks gives the text: signs are not in it, and characters that the page only names are. */
+/* Texts with marks. Copying from one gives the text: signs are not in it, and characters that the page only names are. A click shows all of one. */
 (() => {
   const TEXT = ".em-text";
 
@@ -18,4 +18,10 @@
     event.clipboardData.setData("text/plain", plain(range.cloneContents()));
     event.preventDefault();
   });
+
+  document.addEventListener("click", (event) => {
+    const text = event.target.closest?.(".em-passages:not(.whole) blockquote");
+    if (text && getSelection().isCollapsed) text.closest(".em-passage").classList.toggle("open");
+  });
+  document.addEventListener("earmark:view", () => document.querySelectorAll(".em-passage.open").forEach((el) => el.classList.remove("open")));
 })();

@@ -7,11 +7,12 @@ import random
 from dataclasses import replace
 
 from earmark.errors import EarmarkError
-from earmark.links import HeardView, Link
+from earmark.links import DEFAULT_LOOK, HeardView, Link
 from earmark.live.analysis import MOMENT, ORDERS, REGION
 from earmark.shelf.pairs import partner
 from earmark.shelf.store import Store
 from earmark.units import UnitId
+from earmark.web.media import modality_of
 
 LIKE = 0.6
 """correlation from which a pair is worth showing to somebody who named none"""
@@ -24,6 +25,8 @@ def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Lin
     if link.filter.low is not None and link.filter.high is not None and link.filter.low > link.filter.high:
         link = replace(link, filter=replace(link.filter, low=link.filter.high, high=link.filter.low))
         said.append("The smallest value was larger than the largest; they were swapped.")
+    if modality_of(store, link.dictionary) != "text":
+        link = replace(link, look=DEFAULT_LOOK)
     if link.tab == "audio":
         link = replace(link, heard=_settle_order(link.heard))
     if link.tab not in {"feature", "compare"}:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from earmark.cards import Example, Hit, UnitCard
 from earmark.errors import EarmarkError
 from earmark.links import Link, media_href
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
-from earmark.shelf.folders import Corpus
+from earmark.shelf.folders import Corpus, Dictionary
 from earmark.shelf.store import GROUPS, Store
 from earmark.units import UnitId
-from earmark.web.media import place_of
+from earmark.web.media import modality_of, place_of
 
 from .. import prose
 from ..figures import Bar, TraceView, bars, group_span, ticks, trace_view
 from .bare import BareView
+from .passages import Passage, TokenList, passages, token_lists
 
 LEAD_S = 0.25
 """playback starts this long before the peak"""
@@ -55,7 +57,8 @@ class Group:
     note: str
     low: float
     high: float
-    figures: tuple[Figure, ...]
+    figures: tuple[Figure, ...] | tuple[Passage, ...]
+    """passages where the samples are texts"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class FeaturePage:
     entry: DictionaryEntry
     place: str
     title: str
+    words: prose.Words = prose.WORDS["audio"]
+    is_text: bool = False
     card: UnitCard | None = None
     problem: str | None = None
     signed: bool = False
@@ -78,6 +83,8 @@ class FeaturePage:
     n_units: int = 0
     labelled: bool = False
     """labels have been looked for"""
+    lists: tuple[TokenList, ...] = ()
+    """tokens that a unit of a language model makes likelier and less likely"""
     bare: BareView | None = None
     """in place of the card where there are no tables"""
     n_first: int = N_FIRST
@@ -89,6 +96,8 @@ def feature_page(store: Store, link: Link) -> FeaturePage:
     entry = store.catalog.dictionary(link.dictionary)
     title = prose.unit_name(entry.kind, link.unit or 0)
     place = place_of(store, link.dictionary)
+    modality = modality_of(store, link.dictionary)
+    words = prose.WORDS[modality]
     try:
         dictionary = store.dictionary(link.dictionary)
         corpus = store.corpus(dictionary.corpus)
@@ -98,26 +107,37 @@ def feature_page(store: Store, link: Link) -> FeaturePage:
         if link.filter.active:
             found = store.search(unit, link.filter.low, link.filter.high, link.filter.absolute, N_HITS)
             floor = card.stats.floor_abs if link.filter.absolute else card.stats.floor
-            figures = tuple(_figure(corpus, dictionary.corpus, h, dictionary.hop_s, link) for h in found)
-            hits = Group("hits", f"{len(found)} clips", prose.exactness(floor, link.filter.low, len(found), N_HITS), 0, 0, figures)
+            note = prose.exactness(floor, link.filter.low, len(found), N_HITS, words)
+            hits = Group("hits", f"{len(found)} {words.samples}", note, 0, 0, _found(corpus, dictionary, card, found, link))
     except EarmarkError as error:
-        return FeaturePage(link, entry, place, title, problem=str(error))
-    groups = [] if hits else [_group(corpus, dictionary.corpus, name, card, dictionary.hop_s, link) for name in GROUPS]
+        return FeaturePage(link, entry, place, title, words, problem=str(error))
+    groups = [] if hits else [_group(corpus, dictionary, name, card, link, words) for name in GROUPS]
     match_name = None
     if card.match and card.match.dictionary in store.catalog.dictionaries:
         match_name = prose.unit_name(store.catalog.dictionary(card.match.dictionary).kind, card.match.unit)
     return FeaturePage(
-        link, entry, place, title, card, None, dictionary.signed, store.catalog.corpus(dictionary.corpus), len(corpus.ids),
+        link, entry, place, title, words, modality == "text", card, None, dictionary.signed, store.catalog.corpus(dictionary.corpus), len(corpus.ids),
         tuple(g for g in groups if g.figures), hits, tuple(bars(card.histogram)), match_name, dictionary.n_units, bool(dictionary.labels),
+        token_lists(card.effects),
     )  # fmt: skip
 
 
-def _group(corpus: Corpus, slug: str, name: str, card: UnitCard, hop_s: float, link: Link) -> Group:
+def _group(corpus: Corpus, d: Dictionary, name: str, card: UnitCard, link: Link, words: prose.Words) -> Group:
     examples = [e for e in card.examples if e.group == name]
     low, high = group_span(examples)
-    note = prose.GROUP_NOTES.get(name, prose.QUANTILE_NOTE)
-    figures = tuple(_figure(corpus, slug, e, hop_s, link, trace_view(e, low, high)) for e in examples)
-    return Group(name, prose.GROUP_TITLES[name], note, low, high, figures)
+    if corpus.is_text:
+        figures = passages(corpus, examples, max(high, -low), link.sample)
+    else:
+        figures = tuple(_figure(corpus, d.corpus, e, d.hop_s, link, trace_view(e, low, high)) for e in examples)
+    return Group(name, prose.GROUP_TITLES[name], prose.group_note(name, words), low, high, figures)
+
+
+def _found(corpus: Corpus, d: Dictionary, card: UnitCard, hits: Sequence[Hit], link: Link) -> tuple[Figure, ...] | tuple[Passage, ...]:
+    """What a filter has found; of texts with the trace where it is stored, else with the peak alone."""
+    if not corpus.is_text:
+        return tuple(_figure(corpus, d.corpus, h, d.hop_s, link) for h in hits)
+    stored = {(e.sample, e.at): e for e in card.examples}
+    return passages(corpus, [stored.get((h.sample, h.at), h) for h in hits], max((abs(h.peak) for h in hits), default=0.0), link.sample)
 
 
 def _figure(corpus: Corpus, slug: str, item: Example | Hit, hop_s: float, link: Link, trace: TraceView | None = None) -> Figure:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..cards import UnitLabel
 from ..errors import BadInput, EarmarkError
 from ..shelf.store import Store
+from .media import modality_of
 from .records import number
 
 MAX_FOUND = 500
@@ -187,4 +188,4 @@ def _check(text: str, n: int | None) -> None:
 
 
 def _verb(store: Store, slug: str) -> str:
-    return "read" if store.catalog.model(store.catalog.dictionary(slug).model).modality == "text" else "heard"
+    return "read" if modality_of(store, slug) == "text" else "heard"

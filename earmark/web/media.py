@@ -11,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ..cards import Example
 from ..errors import NotFound
+from ..passages import around
 from ..shelf.folders import Corpus
 from ..shelf.store import Store
 from ..units import KIND_NOUNS, UnitId
 from .answers import MAX_AGE_S, ByteCache, answered, bytes_response, unit_of
-from .pictures import mel_png, share_png, strip_png
+from .pictures import mel_png, share_png, share_text_png, strip_png
 from .records import MONTAGE_CLIPS, examples_csv
 
 SUFFIXES = {"audio/mpeg": "mp3", "audio/wav": "wav", "audio/ogg": "ogg", "audio/flac": "flac"}
@@ -27,8 +29,13 @@ ZIP_CLIPS = 20
 def place_of(store: Store, slug: str) -> str:
     """Where a dictionary's units sit, in words."""
     entry = store.catalog.dictionary(slug)
-    stack = "encoder layer" if store.catalog.model(entry.model).modality == "audio" else "layer"
+    stack = "encoder layer" if modality_of(store, slug) == "audio" else "layer"
     return f"{entry.model} · {stack} {entry.layer} · {entry.title or slug}"
+
+
+def modality_of(store: Store, slug: str) -> str:
+    """audio or text: what a dictionary's model takes."""
+    return store.catalog.model(store.catalog.dictionary(slug).model).modality
 
 
 def unit_title(store: Store, unit: UnitId) -> str:
@@ -39,6 +46,8 @@ def share_picture(store: Store, unit: UnitId) -> bytes:
     """The 1200 x 630 picture of link previews."""
     card = store.card(unit)
     top = [e for e in card.examples if e.group == "top"]
+    if modality_of(store, unit.dictionary) == "text":
+        return share_text_png(unit_title(store, unit), place_of(store, unit.dictionary), card.label.text if card.label else "", top)
     mel = None
     if top:
         try:
@@ -127,6 +136,15 @@ def description_of(store: Store, unit: UnitId) -> str:
     card = store.card(unit)
     if card.stats.dead:
         return f"{unit_title(store, unit)} of {place_of(store, unit.dictionary)} is silent over the whole corpus."
-    heard = list(dict.fromkeys(e.transcript for e in card.examples if e.group == "top" and e.transcript))[:4]
+    top = [e for e in card.examples if e.group == "top"]
+    lines = [_passage(e) for e in top] if modality_of(store, unit.dictionary) == "text" else [e.transcript for e in top]
+    heard = list(dict.fromkeys(filter(None, lines)))[:4]
     said = " · ".join(f"“{line}”" for line in heard) if heard else "sounds without words"
     return f"{card.label.text + '. ' if card.label else ''}Fires on {said}. Active in {card.stats.density:.2%} of positions."
+
+
+def _passage(example: Example) -> str:
+    """The text around a peak, on one line, without what cannot be seen."""
+    tokens = example.tokens or ()
+    start, end = around(tokens, example.at, 8, 4)
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in "".join(tokens[start:end])).split())

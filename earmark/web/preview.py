@@ -14,7 +14,7 @@ from ..errors import EarmarkError
 from ..links import Link, short_link, unit_media_href
 from ..shelf.store import Store
 from .answers import answered, unit_of
-from .media import description_of, place_of, unit_title
+from .media import description_of, modality_of, place_of, unit_title
 from .pictures import SHARE_SIZE
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:\d{1,5})?")
@@ -35,7 +35,7 @@ _PAGE = Environment(autoescape=True).from_string("""<!doctype html>
 <meta property="og:image" content="{{ base }}{{ image }}">
 <meta property="og:image:width" content="{{ size[0] }}">
 <meta property="og:image:height" content="{{ size[1] }}">
-<meta property="og:image:alt" content="Mel spectrogram of the strongest sample with the unit's activation drawn over it">
+<meta property="og:image:alt" content="{{ alt }}">
 <meta name="twitter:card" content="summary_large_image">
 <meta name="twitter:title" content="{{ title }}">
 <meta name="twitter:description" content="{{ description }}">
@@ -47,10 +47,16 @@ _PAGE = Environment(autoescape=True).from_string("""<!doctype html>
 <body>
 <h1>{{ title }}</h1>
 <p>{{ description }}</p>
-<p><a href="{{ page }}">Open it in Earmark and listen</a></p>
+<p><a href="{{ page }}">Open it in Earmark and {{ verb }}</a></p>
 </body>
 </html>
 """)
+
+
+_SAID = {
+    "audio": {"alt": "Mel spectrogram of the strongest sample with the unit's activation drawn over it", "verb": "listen"},
+    "text": {"alt": "The texts around the unit's strongest peaks, shaded by its activation", "verb": "read"},
+}
 
 
 def base_of(request: Request) -> str:
@@ -66,8 +72,10 @@ def preview_routes(store: Store) -> list[Route]:
     async def preview(request: Request) -> Response:
         unit = unit_of(request)
         asked, _ = Link.parse({**request.query_params, "tab": "feature", "dictionary": unit.dictionary, "unit": str(unit.index)})
+        modality = "audio"
         headers, status = {"Cache-Control": "no-cache", "Vary": "X-Forwarded-Host, X-Forwarded-Proto"}, 200
         try:
+            modality = modality_of(store, unit.dictionary)
             title = f"{unit_title(store, unit)} · {place_of(store, unit.dictionary)}"
             description = await run_in_threadpool(description_of, store, unit)
         except EarmarkError as error:
@@ -80,6 +88,7 @@ def preview_routes(store: Store) -> list[Route]:
             image=unit_media_href(unit.dictionary, unit.index, "png"),
             page=asked.href(),
             size=SHARE_SIZE,
+            **_SAID[modality],
         )
         return HTMLResponse(text, status, headers)
 

@@ -24,6 +24,7 @@ LINKS = (
     (Link("feature", "d", 3), "tab=feature&dictionary=d&unit=3"),
     (Link("feature", "d", 0, Filter(-1.5, 2, True), sample="a b/c"), "tab=feature&dictionary=d&unit=0&min=-1.5&max=2&absolute=1&sample=a+b%2Fc"),
     (Link("feature", "d", 12, revision="0badcafe"), "tab=feature&dictionary=d&unit=12&rev=0badcafe"),
+    (Link("feature", "d", 12, look="whole"), "tab=feature&dictionary=d&unit=12&view=whole"),
     (Link("browse", "d", browse=BrowseView("ö & <b>", "density", False, 1e-5, 0.1, "only", 3)), None),
     (Link("about"), "tab=about"),
     (Link("audio", "d"), "tab=audio&dictionary=d"),

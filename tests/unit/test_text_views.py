@@ -1,0 +1,144 @@
+"""What cards and previews show of texts, against the traces that the fixture's tables were made from."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from components.card import render
+from components.views.address import settle
+from components.views.passages import NEAR, SNIPPET, Passage, zones_of
+from components.views.passages import passages as passages_of
+from components.views.unit import feature_page
+from earmark.api import routes
+from earmark.links import Filter, Link
+from earmark.settings import Settings
+from earmark.shelf.store import Store
+from earmark.units import UnitId
+from tests.fixtures.shelf import DEAD_UNIT, HOSTILE, N_UNITS, build_shelf
+from tests.fixtures.shelf import SAE as CLIPS_SAE
+from tests.fixtures.text_shelf import CORPUS, MONEY, NEURONS, SAE, Texts, add_texts
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
+    folder = tmp_path_factory.mktemp("text-views") / "shelf"
+    build_shelf(folder)
+    return add_texts(folder)
+
+
+@pytest.fixture(scope="module")
+def store(texts: Texts) -> Store:
+    return Store(replace(Settings.from_env({}), data=texts.folder))
+
+
+def card(store: Store, slug: str, unit: int, **link) -> str:
+    return render("feature.html", page=feature_page(store, Link("feature", slug, unit, **link)))
+
+
+def passages(store: Store, slug: str, unit: int, **link) -> list[Passage]:
+    page = feature_page(store, Link("feature", slug, unit, **link))
+    return [p for group in ((page.hits,) if page.hits else page.groups) for p in group.figures if isinstance(p, Passage)]
+
+
+def test_zones_hold_every_token_once_with_its_value(texts):
+    for row, tokens in enumerate(texts.tokens):
+        values = texts.traces[NEURONS][row][5]
+        for at in range(len(tokens)):
+            zones = zones_of(tokens, values, 1.0, at)
+            assert [i for z in zones for p in z.pieces for i in range(p.start, p.end)] == list(range(len(tokens)))
+            assert "".join(p.text for z in zones for p in z.pieces) == "".join(tokens)
+            marked = [p for z in zones for p in z.pieces if p.peak]
+            assert len(marked) == 1 and marked[0].start <= at < marked[0].end and marked[0] is next(z for z in zones if z.name == "hit").pieces[0]
+            shown = sum(p.end - p.start for z in zones if z.name in {"near", "hit"} for p in z.pieces)
+            assert shown >= min(len(tokens), at + NEAR[1] + 1) - max(0, at - NEAR[0])
+            for z in zones:
+                for p in z.pieces:
+                    if p.value is not None:
+                        inside = values[p.start : p.end]
+                        assert p.value == pytest.approx(inside[np.abs(inside).argmax()])
+
+
+def test_a_snippet_is_what_lies_around_the_peak():
+    tokens = [f" w{i}" for i in range(128)]
+    zones = zones_of(tokens, np.zeros(128), 1.0, 60)
+    assert [(z.name, z.pieces[0].start, z.pieces[-1].end) for z in zones] == [
+        ("far", 0, 60 - SNIPPET[0]), ("mid", 60 - SNIPPET[0], 60 - NEAR[0]), ("near", 60 - NEAR[0], 60), ("hit", 60, 61 + NEAR[1]),
+        ("mid", 61 + NEAR[1], 61 + SNIPPET[1]), ("far", 61 + SNIPPET[1], 128),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("slug", [SAE, NEURONS])
+def test_a_card_shows_the_values_of_its_traces(texts, store, slug):
+    for unit in (MONEY, 11):
+        page = feature_page(store, Link("feature", slug, unit))
+        assert page.is_text and page.groups
+        for group in page.groups:
+            for p in (f for f in group.figures if isinstance(f, Passage)):
+                whole = texts.traces[slug][texts.ids.index(p.sample)][unit]
+                for piece in (piece for zone in p.zones for piece in zone.pieces if piece.value is not None):
+                    inside = whole[piece.start : piece.end]
+                    step = (max(0, whole.max()) - min(0, whole.min())) / 255
+                    assert abs(piece.value - inside[np.abs(inside).argmax()]) <= step or piece.peak
+        assert ("bottom" in [g.name for g in page.groups]) == (slug == NEURONS)
+
+
+def test_a_filter_shows_peaks_whose_traces_are_not_stored(texts, store):
+    found = passages(store, SAE, 11, filter=Filter(0.5))
+    expected = sorted(((float(t[11].max()), name) for name, t in zip(texts.ids, texts.traces[SAE], strict=True) if t[11].max() >= 0.5), reverse=True)
+    assert [p.sample for p in found] == [name for _, name in expected]
+    hit = store.search(UnitId(SAE, 11), 0.5)[0]
+    (bare,) = passages_of(store.corpus(CORPUS), [hit], hit.peak, None)
+    assert [(p.value, p.peak, p.start) for z in bare.zones for p in z.pieces if p.value is not None] == [(hit.peak, True, hit.at)] and not bare.traced
+
+
+def test_no_card_of_a_text_speaks_of_sounds(store):
+    for html in (card(store, SAE, MONEY), card(store, NEURONS, 3), card(store, SAE, DEAD_UNIT), card(store, NEURONS, 3, filter=Filter(1.0))):
+        plain = re.sub(r"<[^>]+>", " ", html)
+        assert not re.search(r"\b(clips?|frames?|hear|listen|spectrogram|seconds)\b", plain, re.IGNORECASE)
+        assert "/media/" not in html and "<audio" not in html and "data-montage" not in html
+    assert "contexts" in card(store, SAE, MONEY) and "clips" in card(store, CLIPS_SAE, 3)
+
+
+def test_hostile_texts_stay_texts(store):
+    for unit in range(N_UNITS):
+        html = card(store, NEURONS, unit, look="whole")
+        assert HOSTILE[:8] not in html and "<script" not in html and "<b>bold" not in html and "Work 2 <i>" not in html
+        assert "\u202e" not in html and "\x1b" not in html and "\x00" not in html
+
+
+def test_weak_lists_of_tokens_say_so(store):
+    assert "stands out on a few tokens" in card(store, SAE, MONEY) and 'em-effects"' in card(store, SAE, MONEY)
+    assert "They say little" in card(store, SAE, 5) and "em-effects unclear" in card(store, SAE, 5)
+    assert "em-effects" not in card(store, NEURONS, 5)
+
+
+def test_the_look_stays_in_the_address(store):
+    link, _ = Link.parse({"tab": "feature", "dictionary": SAE, "unit": "4", "view": "stack"})
+    settled, _ = settle(store, link)
+    assert settled.look == "stack" and "view=stack" in settled.query() and settled.to_unit(5).look == "stack"
+    assert Link.parse({"tab": "feature", "unit": "4", "view": "sideways"})[0].look == "snippet"
+    assert "view" not in settle(store, replace(link, dictionary=CLIPS_SAE))[0].query()
+    html = render("feature.html", page=feature_page(store, settled))
+    assert 'em-passages stack"' in html and "unit=5&amp;view=stack" in html
+
+
+def test_previews_of_texts(store):
+    client = TestClient(Starlette(routes=routes(store)))
+    for unit in (MONEY, DEAD_UNIT):
+        picture = Image.open(io.BytesIO(client.get(f"/media/unit/{SAE}/{unit}.png").content))
+        assert picture.size == (1200, 630)
+    pixels = np.asarray(Image.open(io.BytesIO(client.get(f"/media/unit/{SAE}/{MONEY}.png").content)).convert("RGB")).astype(int)
+    assert (np.abs(pixels - (231, 149, 109)).max(axis=2) < 12).sum() > 1000, "the peaks are shaded"
+    page = client.get(f"/f/{SAE}/{MONEY}").text
+    assert "there was no money at all" in page and "and read</a>" in page and "listen" not in page and "spectrogram" not in page
+    hostile = client.get(f"/f/{NEURONS}/3").text
+    assert "<script" not in hostile and "\u202e" not in hostile and "\x1b" not in hostile
+    assert client.get(f"/media/unit/{SAE}/{MONEY}.zip").status_code == 404 and client.get(f"/media/unit/{SAE}/{MONEY}.strip.png").status_code == 404
