@@ -84,7 +84,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     _reading(encode)
     encode.add_argument("--decode", action="store_true", help="write the reconstruction instead of the feature values")
 
-    corpus = command("corpus", "make a corpus from recordings")
+    corpus = command("corpus", "make a corpus from recordings, or with --model from texts")
     corpus.add_argument("slug")
     corpus.add_argument(
         "--from",
@@ -92,9 +92,10 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar=("SOURCE", "WHERE"),
-        help="folder, parquet or amazon-queen; then a path, or a Hugging Face data set",
+        help="folder, parquet or amazon-queen, of texts folder, parquet or public-domain; then a path, or a Hugging Face data set",
     )
-    corpus.add_argument("--table", type=Path, help="csv or tsv with file names and transcripts or classes")
+    corpus.add_argument("--model", help="the language model of the catalog whose tokens the texts are cut into")
+    corpus.add_argument("--table", type=Path, help="csv or tsv with file names and transcripts or classes; of texts, authors and titles")
     corpus.add_argument("--transcribe", metavar="MODEL", help="let this model of the catalog write the transcripts that the source lacks")
     corpus.add_argument("--drop-non-speech", action="store_true", help="leave out what is no speech")
     corpus.add_argument("--licence", help="licence of the recordings")

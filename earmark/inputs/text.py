@@ -37,7 +37,7 @@ class Tokens:
         self.n_context = n_context
         own = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         begins = tokenizer.bos_token_id is not None and self._backend.encode("a").ids[:1] == [tokenizer.bos_token_id]
-        self._before: tuple[int, ...] = (own,) if own is not None and (always_bos or begins) else ()
+        self.before: tuple[int, ...] = (own,) if own is not None and (always_bos or begins) else ()
 
     def read(self, text: str, max_tokens: int | None = None) -> TokenSample:
         """A text's tokens, what begins it first. Raises BadInput for an empty text or one beyond all limits; a long one is cut, with a notice."""
@@ -45,20 +45,31 @@ class Tokens:
             raise BadInput("The text is empty. Bring a sentence or more.")
         if len(text) > MAX_CHARACTERS:
             raise BadInput(f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are taken. Cut out the part you want.")
-        limit = min(max_tokens or MAX_TOKENS, self.n_context)
+        return self._read(text, self.before, min(max_tokens or MAX_TOKENS, self.n_context))
+
+    def document(self, text: str) -> TokenSample:
+        """A text of any length, to be cut into windows: nothing stands in front of it."""
+        return self._read(text, (), None)
+
+    def _read(self, text: str, before: tuple[int, ...], limit: int | None) -> TokenSample:
         text = text.encode("utf-8", "replace").decode("utf-8")  # half of a surrogate pair is no text
-        ids = [*self._before, *self._backend.encode(text, add_special_tokens=False).ids]
-        notices = (f"The text has {len(ids):,} tokens; the first {limit:,} are read.",) if len(ids) > limit else ()
-        n = len(self._before)
+        ids = [*before, *self._backend.encode(text, add_special_tokens=False).ids]
+        notices = (f"The text has {len(ids):,} tokens; the first {limit:,} are read.",) if limit is not None and len(ids) > limit else ()
+        n = len(before)
         pieces = [self._bytes_of(i) for i in ids[:limit]]
         if len(pieces) > n and _n_spaces(b"".join(pieces[n:])) > _n_spaces(text.encode()):  # SentencePiece puts a space in front
             pieces[n] = pieces[n][1:]
         return TokenSample(tuple(ids[:limit]), printed(pieces), n, notices)
 
     def sample(self, ids: Iterable[int]) -> TokenSample:
-        """Tokens that are at hand already, such as a window of a corpus. Raises BadInput for an id outside the vocabulary."""
+        """Tokens that are at hand already, exactly as they are. Raises BadInput for an id outside the vocabulary."""
         ids = tuple(ids)
         return TokenSample(ids, printed(self._bytes_of(i) for i in ids))
+
+    def window(self, ids: Iterable[int]) -> TokenSample:
+        """A window of a corpus, behind what begins every text. Raises BadInput for an id outside the vocabulary."""
+        whole = self.sample((*self.before, *ids))
+        return TokenSample(whole.ids, whole.tokens, len(self.before))
 
     def _bytes_of(self, token: int) -> bytes:
         """What a token stands for; special tokens stand for their own names."""

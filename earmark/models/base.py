@@ -158,6 +158,19 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         """Tokens that are at hand already, exactly as they are."""
         return self._tokens.sample(ids)
 
+    @property
+    def before(self) -> tuple[int, ...]:
+        """The tokens that begin every text."""
+        return self._tokens.before
+
+    def document(self, text: str) -> TokenSample:
+        """A text of any length, to be cut into windows: nothing stands in front of it."""
+        return self._tokens.document(text)
+
+    def window(self, ids: Sequence[int]) -> TokenSample:
+        """A window of a corpus as the model reads it: behind what begins every text."""
+        return self._tokens.window(ids)
+
     def capture(self, sample: TokenSample, hooks: Sequence[Hook]) -> dict[Hook, Activations[TokenGrid]]:
         """float32 [n_tokens, width] at each hook. Raises BadInput for a sound, and for more tokens than the model has positions."""
         ids = self._ids(sample)

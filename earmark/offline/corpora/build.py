@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,18 @@ class Report:
             lines.append(f"Sounds longer than {LONGEST_S} s, cut into pieces: {self.n_cut}")
         if self.n_resumed:
             lines.append(f"Records taken from an earlier run: {self.n_resumed}")
-        for reason, n in self.counts.items():
-            lines.append(f"Dropped as {reason}: {n}")
-            listed = [d for d in self.dropped if d.reason == reason]
-            lines += [f"  {d.origin}{': ' + d.why if d.why else ''}" for d in listed[:N_LISTED]]
-            lines += [f"  ... and {n - N_LISTED} more"] if n > N_LISTED else []
-        return "\n".join(lines)
+        return "\n".join([*lines, *listed(self.dropped)])
+
+
+def listed(dropped: Sequence[Dropped]) -> list[str]:
+    """What was dropped, by reason, as lines for people."""
+    lines = []
+    for reason, n in sorted(Counter(d.reason for d in dropped).items()):
+        of_these = [d for d in dropped if d.reason == reason]
+        lines.append(f"Dropped as {reason}: {n}")
+        lines += [f"  {d.origin}{': ' + d.why if d.why else ''}" for d in of_these[:N_LISTED]]
+        lines += [f"  ... and {n - N_LISTED} more"] if n > N_LISTED else []
+    return lines
 
 
 def build_corpus(
@@ -111,7 +117,7 @@ def build_corpus(
 
     Raises BadInput for a bad slug or notice, when another run is at work, and when nothing is left.
     """
-    _check_names(slug, notices)
+    check_names(slug, notices)
     with Parts(work_folder, _WORK) as parts:
         outcomes: list[str | Dropped] = []
         n_resumed = 0
@@ -131,7 +137,8 @@ def build_corpus(
     return dataclasses.replace(report, n_resumed=n_resumed)
 
 
-def _check_names(slug: str, notices: dict[str, bytes]) -> None:
+def check_names(slug: str, notices: dict[str, bytes]) -> None:
+    """Raises BadInput for a corpus or a file beside it that cannot be called so."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", slug):
         raise BadInput(f"The corpus cannot be called '{slug[:80]}': use up to 64 small letters, digits, '.', '_' and '-'.")
     for name in notices:

@@ -55,24 +55,24 @@ class _Columns:
 
 def about(where: str | None, options: Options) -> About:
     """The data set's name, its licence where its card tells it, and the number of rows of local files."""
-    name = _named(where)
+    name = named(where)
     if not Path(name).expanduser().exists():
-        return About(title=name, licence=_licence(name, options))
+        return About(title=name, licence=licence_of(name, options))
     count = 0
-    for file in _files(name, options):
+    for file in parquet_files(name, options):
         try:
             count += pq.ParquetFile(file.fetch()).metadata.num_rows
         except (pa.ArrowException, OSError):
             count += 1
-    return About(title=Path(name).expanduser().resolve().stem, licence=_licence(name, options), count=count)
+    return About(title=Path(name).expanduser().resolve().stem, licence=licence_of(name, options), count=count)
 
 
 def read(where: str | None, options: Options) -> Iterator[Record]:
     """The rows, file by file. Raises NotFound, BadInput (no audio column in the first file), MissingWeights (the Hub)."""
     taken: set[str] = set()
-    name = _named(where)
-    licence = _licence(name, options)
-    for number, file in enumerate(_files(name, options)):
+    name = named(where)
+    licence = licence_of(name, options)
+    for number, file in enumerate(parquet_files(name, options)):
         path = file.fetch()
         try:
             parquet = pq.ParquetFile(path)
@@ -156,9 +156,9 @@ def find_columns(schema: pa.Schema) -> _Columns:
             "A column of binary, or of struct with bytes and path, is needed."
         )
     labels = [name for name, f in features.items() if f.get("_type") == "ClassLabel" and isinstance(f.get("names"), list)]
-    class_name = next(iter(sorted(labels, key=lambda n: n not in CLASS_COLUMNS)), None) or _first(schema, CLASS_COLUMNS)
+    class_name = next(iter(sorted(labels, key=lambda n: n not in CLASS_COLUMNS)), None) or first_of(schema, CLASS_COLUMNS)
     names = tuple(map(str, features[class_name]["names"])) if class_name in labels else None
-    return _Columns(audio, _first(schema, TEXT_COLUMNS), class_name, names, _first(schema, SPEAKER_COLUMNS), _first(schema, ID_COLUMNS))
+    return _Columns(audio, first_of(schema, TEXT_COLUMNS), class_name, names, first_of(schema, SPEAKER_COLUMNS), first_of(schema, ID_COLUMNS))
 
 
 def _holds_bytes(type_: pa.DataType) -> bool:
@@ -167,18 +167,18 @@ def _holds_bytes(type_: pa.DataType) -> bool:
     return pa.types.is_binary(type_) or pa.types.is_large_binary(type_)
 
 
-def _first(schema: pa.Schema, wanted: tuple[str, ...]) -> str | None:
+def first_of(schema: pa.Schema, wanted: tuple[str, ...]) -> str | None:
     plain = [f.name for f in schema if not pa.types.is_nested(f.type)]
     return next((name for name in wanted if name in plain), None)
 
 
-def _named(where: str | None) -> str:
+def named(where: str | None) -> str:
     if not where:
         raise NotFound("Name a parquet file, a folder of them, or a Hugging Face data set as owner/name.")
     return where
 
 
-def _files(name: str, options: Options) -> list[_File]:
+def parquet_files(name: str, options: Options) -> list[_File]:
     path = Path(name).expanduser()
     if path.is_file():
         return [_File(path.name, lambda: path)]
@@ -230,7 +230,7 @@ def _ask_hub(repo: str, ask: Callable[[], Any], missing_is_empty: bool = False) 
         ) from None
 
 
-def _licence(name: str, options: Options) -> str:
+def licence_of(name: str, options: Options) -> str:
     """What the options say, else what the data set's card says."""
     repo = name.partition(":")[0]
     if options.licence or options.offline or Path(name).expanduser().exists() or repo.count("/") != 1:
