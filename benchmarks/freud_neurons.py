@@ -26,7 +26,7 @@ import torch
 from earmark.inputs.audio import decode
 from earmark.models import whisper
 from earmark.models.base import ModelFiles
-from earmark.offline.workers import CORPUS_LIMITS
+from earmark.offline.passes import CORPUS_LIMITS
 from earmark.settings import Settings
 from earmark.shelf.hub import find_model
 from earmark.shelf.store import Store

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from earmark.inputs.audio import decode
-from earmark.offline.workers import CORPUS_LIMITS
+from earmark.offline.passes import CORPUS_LIMITS
 from earmark.runtime import Opened, Runtime
 from earmark.settings import Settings
 from earmark.shelf.folders import Corpus

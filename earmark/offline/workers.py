@@ -21,11 +21,6 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import BadInput, EarmarkError
-from ..inputs.audio import Limits, decode
-from ..shelf.folders import Corpus
-from ..units import Waveform
-
-CORPUS_LIMITS = Limits(max_bytes=1 << 30, max_source_s=3600.0)
 
 
 @dataclass(frozen=True)
@@ -40,14 +35,6 @@ class Share:
 
 def default_workers() -> int:
     return max(1, min(os.cpu_count() or 1, 8))
-
-
-def read_samples(corpus: Corpus, group: int) -> Iterator[tuple[int, str, Waveform]]:
-    """(row, id, sound) of one row group of a corpus."""
-    first = corpus.table.first_row(group)
-    rows = corpus.table.group(group, ["id", "audio"])
-    for offset, (name, audio) in enumerate(zip(rows.column("id").to_pylist(), rows.column("audio").to_pylist(), strict=True)):
-        yield first + offset, name, decode(audio, CORPUS_LIMITS).waveform
 
 
 def run(job: Callable[..., None], args: tuple[Any, ...], n_workers: int, total: int, done: int, title: str) -> None:

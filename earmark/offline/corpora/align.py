@@ -26,7 +26,8 @@ from ...shelf.folders import Corpus
 from ...shelf.schema import SPEECH
 from ...shelf.tables import put_table
 from ...speech import Span, Speech
-from ..workers import Share, alone, read_samples, run, work_folder
+from ..passes import read_sounds
+from ..workers import Share, alone, run, work_folder
 
 VERSION = 1
 """raised when what is made of a sample changes"""
@@ -101,7 +102,7 @@ def _job(share: Share, folder: Path, work: Path) -> None:
         if _path(work, group).exists():
             continue
         rows = []
-        for row, name, waveform in read_samples(corpus, group):
+        for row, name, waveform in read_sounds(corpus, group):
             given = corpus.speech(name)
             if given is not None and given.how != "aligned":
                 rows.append(speech_row(row, given, score=given.score))

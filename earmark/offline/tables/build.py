@@ -25,6 +25,7 @@ from ...shelf.hub import HERE, find_checkpoint
 from ...shelf.tables import FORMAT, files_of, new_folder, outlives, read_manifest, write_json
 from ...units import Kind
 from .. import workers
+from ..passes import read_samples
 from .accumulate import Accumulator, Correlator, spill_file
 from .rows import Built, write_tables
 from .timeline import Beginning, timeline_starts
@@ -164,7 +165,7 @@ def _work(share: workers.Share, settings: Settings, plan: Plan) -> None:
     saved_at = time.monotonic()
     groups = range(share.worker, corpus.table.n_groups, share.n_workers)
     for group in groups[shard.n_groups_done :]:
-        for row, name, sound in workers.read_samples(corpus, group):
+        for row, name, sound in read_samples(corpus, group, runtime.model(opened[0].entry.model)):
             if plan.limit is not None and row >= plan.limit:
                 break
             taken = runtime.capture(model, sound, opened)

@@ -15,7 +15,7 @@ from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
 from ...units import UnitId
-from ..workers import CORPUS_LIMITS
+from ..passes import CORPUS_LIMITS
 
 N_SAMPLES, N_EXAMPLES = 12, 24
 HALF = 2**-10

@@ -1,11 +1,16 @@
-"""Activations of a corpus at one hook, on disk: one file a row group of samples, each written whole or not at all."""
+"""Activations of a corpus at some places, on disk: one file a row group of samples and place, each written whole or not at all.
+
+A file holds float32 values [n_positions, width], the row of each position's sample, and of texts which positions are attention sinks. Half
+precision would take half the room (1.2 million tokens of SmolLM2 at width 576 take 2.7 GB), but another unit might then be among the k
+largest than on the page.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +24,19 @@ from ...shelf.catalog import model_revision
 from ...shelf.folders import Corpus
 from ...units import Hook
 from .. import workers
+from ..passes import Place, places, read_samples, take
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One row group."""
+
+    values: NDArray[np.float32]
+    """[n_positions, width]"""
+    rows: NDArray[np.int32]
+    """row of the sample of each position; ascending"""
+    sinks: NDArray[np.bool_] | None
+    """[n_positions]; None for sounds"""
 
 
 @dataclass(frozen=True)
@@ -30,16 +48,26 @@ class Harvest:
     hook: Hook
     n_groups: int
 
-    def group(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """(values [n_positions, width], row of the sample of each position [n_positions]) of one row group."""
+    def stored(self, number: int) -> Stored:
+        """All positions of one row group, sinks among them."""
         try:
             with np.load(_file(self.folder, number)) as file:
-                return file["values"], file["rows"]
+                return Stored(file["values"], file["rows"], file["sinks"] if "sinks" in file.files else None)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise BadInput(f"{_file(self.folder, number)} cannot be read ({type(error).__name__}). Remove it and train again.") from None
 
+    def group(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """(values [n_positions, width], row of the sample of each position [n_positions]) of one row group, without sinks."""
+        found = self.stored(number)
+        return (found.values, found.rows) if found.sinks is None else (found.values[~found.sinks], found.rows[~found.sinks])
+
     def groups(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
         return (self.group(g) for g in range(self.n_groups))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row group is there."""
+        return all(_file(self.folder, g).exists() for g in range(self.n_groups))
 
 
 def _file(folder: Path, group: int) -> Path:
@@ -48,40 +76,67 @@ def _file(folder: Path, group: int) -> Path:
 
 def harvest_folder(settings: Settings, model: str, revision: str, hook: Hook, corpus: Corpus) -> Path:
     key = hashlib.sha256(f"{model} {revision} {hook} {corpus.manifest['revision']}".encode()).hexdigest()[:12]
-    return workers.work_folder(settings.cache, "activations", f"{model}-{key}")
+    return settings.cache / "activations" / f"{model}-{key}"
+
+
+def stored_harvest(settings: Settings, model: str, revision: str, hook: Hook, corpus: Corpus) -> Harvest:
+    """What lies on disk for one hook, which may be nothing yet."""
+    return Harvest(harvest_folder(settings, model, revision, hook, corpus), corpus, hook, corpus.table.n_groups)
 
 
 def harvest(settings: Settings, model: str, site: str, layer: int, corpus_slug: str, n_workers: int) -> Harvest:
-    """Collect what is not there yet; exact activations of the model as it is used, padding left out."""
+    """One place's activations, collected where they are not there yet."""
+    return harvest_all(settings, model, [(site, layer)], corpus_slug, n_workers)[0]
+
+
+def harvest_all(settings: Settings, model: str, sites: Sequence[tuple[str, int]], corpus_slug: str, n_workers: int) -> list[Harvest]:
+    """Collect what is not there yet of each (site, layer), in one pass; exact activations of the model as it is used, padding left out."""
     runtime = Runtime(settings)
-    entry = runtime.catalog.model(model)
-    hook = runtime.model(model).hook(site, layer)
+    wanted = places(runtime.model(model), sites)
     corpus = Corpus(settings.data / corpus_slug)
-    folder = harvest_folder(settings, model, model_revision(entry), hook, corpus)
-    n_groups = corpus.table.n_groups
-    missing = [g for g in range(n_groups) if not _file(folder, g).exists()]
+    revision = model_revision(runtime.catalog.model(model))
+    found = {place: stored_harvest(settings, model, revision, place.hook, corpus) for place in wanted}
+    missing = _missing(found)
     if missing:
-        done = len(corpus.ids) * (n_groups - len(missing)) // n_groups
         del runtime
-        args = (settings, model, hook, corpus_slug, folder, missing)
+        n_samples = {g: corpus.table.first_row(g + 1) - corpus.table.first_row(g) for g in range(corpus.table.n_groups)}
+        done = len(corpus.ids) - sum(n_samples[g] for g in missing)
+        for stored in found.values():
+            workers.work_folder(stored.folder)
+        args = (settings, model, {place: stored.folder for place, stored in found.items()}, corpus_slug, missing)
         workers.run(_collect, args, min(n_workers, len(missing)), len(corpus.ids), done, "Activations")
-    return Harvest(folder, corpus, hook, n_groups)
+    return [found[place] for place in places_of(wanted, sites)]
 
 
-def _collect(share: workers.Share, settings: Settings, model_slug: str, hook: Hook, corpus_slug: str, folder: Path, missing: list[int]) -> None:
+def places_of(found: Sequence[Place], sites: Sequence[tuple[str, int]]) -> list[Place]:
+    """The place of each (site, layer), in their order."""
+    by_site = {(place.site, place.layer): place for place in found}
+    return [by_site[site] for site in sites]
+
+
+def _missing(found: dict[Place, Harvest]) -> dict[int, list[Place]]:
+    """{row group: places that lack it}"""
+    n_groups = max((stored.n_groups for stored in found.values()), default=0)
+    lacking = {g: [place for place, stored in found.items() if not _file(stored.folder, g).exists()] for g in range(n_groups)}
+    return {g: lacks for g, lacks in lacking.items() if lacks}
+
+
+def _collect(share: workers.Share, settings: Settings, model_slug: str, folders: dict[Place, Path], corpus_slug: str, missing: dict[int, list[Place]]) -> None:
     model = Runtime(settings).model(model_slug)
     corpus = Corpus(settings.data / corpus_slug)
-    for group in missing[share.worker :: share.n_workers]:
-        values, rows = [], []
-        for row, _, sound in workers.read_samples(corpus, group):
-            taken = model.capture(sound, [hook])[hook].values
-            values.append(taken)
-            rows.append(np.full(len(taken), row, np.int32))
+    for group, wanted in list(missing.items())[share.worker :: share.n_workers]:
+        samples = []
+        for row, _, sample in read_samples(corpus, group, model):
+            samples.append((row, take(model, sample, wanted)))
             share.report(1)
-        save_group(folder, group, np.concatenate(values), np.concatenate(rows))
+        for place in wanted:
+            parts = [taken[place] for _, taken in samples]
+            rows = np.repeat(np.array([row for row, _ in samples], np.int32), [len(part.values) for part in parts])
+            sinks = [part.sinks for part in parts if part.sinks is not None]
+            save_group(folders[place], group, Stored(np.concatenate([part.values for part in parts]), rows, np.concatenate(sinks) if sinks else None))
 
 
-def save_group(folder: Path, group: int, values: NDArray[np.float32], rows: NDArray[np.int32]) -> None:
+def save_group(folder: Path, group: int, found: Stored) -> None:
     fresh = folder / f".{group}.{os.getpid()}.npz"
-    np.savez(fresh, values=values, rows=rows)
+    np.savez(fresh, values=found.values, rows=found.rows, **({} if found.sinks is None else {"sinks": found.sinks}))
     os.replace(fresh, _file(folder, group))

@@ -15,7 +15,7 @@ from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
 from ...shelf.tables import read_manifest
-from ..workers import CORPUS_LIMITS
+from ..passes import CORPUS_LIMITS
 from .autoencoder import TrainSettings
 from .train import is_held_out
 
