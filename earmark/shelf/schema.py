@@ -29,6 +29,20 @@ class TableSpec:
     added: tuple[str, ...] = ()
     """columns that tables written earlier may lack; there they are null"""
 
+    def packing(self) -> str | dict[str, str]:
+        """`compression` for every column as parquet names them: a list's values are NAME.list.element."""
+        if isinstance(self.compression, str):
+            return self.compression
+        return {leaf: self.compression.get(field.name, "zstd") for field in self.schema for leaf in _leaves(field.name, field.type)}
+
+
+def _leaves(path: str, type_: pa.DataType) -> list[str]:
+    if pa.types.is_list(type_):
+        return _leaves(f"{path}.list.element", type_.value_type)
+    if pa.types.is_struct(type_):
+        return [leaf for part in type_ for leaf in _leaves(f"{path}.{part.name}", part.type)]
+    return [path]
+
 
 _SPAN = pa.struct([pa.field("text", pa.string()), pa.field("start_s", pa.float32()), pa.field("end_s", pa.float32())])
 

@@ -70,11 +70,11 @@ class TableWriter:
             self.close_part()
 
     def _new_part(self, path: Path) -> pq.ParquetWriter:
-        names, packed = self._spec.schema.names, self._spec.compression
+        names = self._spec.schema.names
         self._writer = pq.ParquetWriter(
             path,
             self._spec.schema,
-            compression={leaf: packed.get(leaf.split(".")[0], "zstd") for leaf in _leaves(self._spec.schema)} if isinstance(packed, dict) else packed,
+            compression=self._spec.packing(),
             use_dictionary=[n for n in names if n in ("unit", "tail", "group")],
             use_byte_stream_split=list(self._spec.splits),
             write_statistics=[self._spec.key] if self._spec.key else False,
@@ -93,19 +93,6 @@ class TableWriter:
         if self._writer is None and self._part == 0:
             self._write_group(self._spec.schema.empty_table())
         self.close_part()
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    """The columns as parquet names them: a list's values are NAME.list.element."""
-
-    def below(path: str, type_: pa.DataType) -> list[str]:
-        if pa.types.is_list(type_):
-            return below(f"{path}.list.element", type_.value_type)
-        if pa.types.is_struct(type_):
-            return [leaf for part in type_ for leaf in below(f"{path}.{part.name}", part.type)]
-        return [path]
-
-    return [leaf for field in schema for leaf in below(field.name, field.type)]
 
 
 @contextmanager

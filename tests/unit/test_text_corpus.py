@@ -110,6 +110,9 @@ def test_what_a_corpus_holds(model: TextModel, tmp_path: Path) -> None:
     assert corpus.manifest["n_tokens"] == report.n_tokens == sum(len(r["tokens"]) for r in rows)
     assert (report.n_documents, report.n_authors, report.n_repeated) == (4, 1, len(whole)) and report.n_beyond > 2
     assert {(d.origin, d.reason) for d in report.dropped} == {("x.txt", "broken"), ("c.txt", "empty")}
+    group = pq.ParquetFile(tmp_path / "trial/samples-000.parquet").metadata.row_group(0)
+    packed = {group.column(c).path_in_schema: group.column(c).compression for c in range(group.num_columns)}
+    assert packed["tokens.list.element"] == packed["printed.list.element"] == "ZSTD" and packed["audio"] == "UNCOMPRESSED"
     assert "x.txt: It is broken." in str(report) and f"repetitions: {len(whole)}" in str(report)
 
 
