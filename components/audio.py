@@ -15,12 +15,14 @@ from earmark.live.desk import N_READERS, Desk, Tell
 from .bridge import Context
 from .card import render
 from .uploads import MODEL_LINE, READING_LINE, uploaded
-from .views.clip import clip_view, form_view, hits_view
+from .views.clip import clip_view, form_view, hits_view, sample_view
 
 NAME = "audio"
 TITLE = "Audio"
 
-EVENTS = ", ".join(f"{name}: (data) => trigger('{name}', data)" for name in ("bring", "listen", "forget"))
+SAID = ("token", "ticket", "heard", "problem")
+"""what an answer can hold, one of them at a time"""
+EVENTS = ", ".join(f"{name}: (data) => trigger('{name}', data)" for name in ("bring", "listen", "hear", "forget"))
 ON_LOAD = f"window.earmark.audio.connect(element, upload, {{ {EVENTS} }})"
 ON_ANSWER = "window.earmark.audio.answers(element, watch)"
 
@@ -38,12 +40,16 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     def listen(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
         return answer_to(context.desk, event._data, lambda share, words: progress(share, desc=words))
 
+    def hear(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
+        return heard_by(context.desk, event._data, lambda share, words: progress(share, desc=words))
+
     def forget(event: gr.EventData) -> None:
         context.desk.kept.drop(str(event._data.get("clip", "")))
 
     line: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
     form.bring(bring, None, answer, concurrency_limit=N_READERS, concurrency_id=READING_LINE, **line)
     form.listen(listen, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, **line)
+    form.hear(hear, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, **line)
     form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
     return form, clip, hits
 
@@ -64,12 +70,23 @@ def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
     return said("token", lambda: desk.listen(str(asked.get("dictionary", "")), str(asked.get("ticket", "")), tell))
 
 
+def heard_by(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
+    """What is said when the model has heard a clip of the corpus: its name, or a sentence."""
+    slug, sample = str(asked.get("dictionary", "")), str(asked.get("sample", ""))
+
+    def heard() -> str:
+        desk.hear(slug, sample, tell)
+        return sample
+
+    return said("heard", heard)
+
+
 def said(name: str, work: Callable[[], str]) -> str:
     once = secrets.token_hex(4)
     try:
-        return render("audio-answer.html", **{"token": None, "ticket": None, "problem": None, "once": once} | {name: work()})
+        return render("audio-answer.html", **dict.fromkeys(SAID) | {"once": once, name: work()})
     except EarmarkError as error:
-        return render("audio-answer.html", token=None, ticket=None, problem=str(error), once=once)
+        return render("audio-answer.html", **dict.fromkeys(SAID) | {"once": once, "problem": str(error)})
 
 
 def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
@@ -77,8 +94,12 @@ def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     desk, store = context.desk, context.store
     desk.warm(link.dictionary)
     form = render("audio-form.html", form=form_view(store, link, desk.kept.max_age_s))
-    clip = desk.kept.get(context.clip) if context.clip else None
-    if clip is None:
-        return (form, render("audio-empty.html", gone=bool(context.clip)), ""), "Your audio · Earmark"
-    shown = render("audio-clip.html", clip=clip_view(store, context.clip, clip, link.dictionary))
-    return (form, shown, render("audio-hits.html", page=hits_view(store, link, clip))), f"Your audio · {link.dictionary} · Earmark"
+    if link.sample:
+        clip, shown, title = desk.heard(link.dictionary, link.sample), sample_view(store, link), link.sample
+    else:
+        clip, title = desk.kept.get(context.clip) if context.clip else None, "Your audio"
+        if clip is None:
+            return (form, render("audio-empty.html", gone=bool(context.clip)), ""), "Your audio · Earmark"
+        shown = clip_view(store, context.clip, clip, link)
+    hits = render("audio-hits.html", page=hits_view(store, link, clip))
+    return (form, render("audio-clip.html", clip=shown), hits), f"{title} · {link.dictionary} · Earmark"

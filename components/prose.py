@@ -64,7 +64,8 @@ HEARD_NOTES = {
     "peak": "Sorted by the peak in this clip.",
     "mean": "Sorted by the mean over the whole clip.",
     "rarity": "Sorted by density: units that the corpus hardly ever makes fire come first.",
-    "region": "Sorted by what is specific to the stretch that you dragged over: the mean there above the mean of the rest, over the unit's largest value.",
+    "region": "Sorted by what is specific to a stretch: the mean there above the mean of the rest, over the unit's largest value. "
+    "Drag over the spectrogram, choose a word below it, or type both ends.",
     "moment": "Sorted by the value in the frame of 20 ms at the moment that you clicked on the spectrogram.",
 }
 NEED_TABLES = {"relative", "rarity"}

@@ -126,7 +126,7 @@ class Link:
             "min": _short(f.low) if on_card else None,
             "max": _short(f.high) if on_card else None,
             "absolute": 1 if on_card and f.absolute else None,
-            "sample": self.sample if on_card or on_pair else None,
+            "sample": self.sample if on_card or on_pair or self.tab == "audio" else None,
             "view": self.look if (on_card or on_pair) and self.look != DEFAULT_LOOK else None,
         }
         if self.tab in {"browse", "find"}:

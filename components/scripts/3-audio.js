@@ -11,6 +11,8 @@
   let drawn = ""; // dictionary:unit
   let polling = 0;
   let fresh = false; // the next view is the answer to a sound
+  let shown = ""; // the corpus's clip in the last view
+  let asked = ""; // dictionary:sample that the model has been asked to hear
 
   try { em.clip = sessionStorage.getItem(KEY) || ""; } catch { em.clip = ""; }
 
@@ -132,14 +134,17 @@
       failed = fails;
     }).observe(answer, { childList: true, subtree: true });
     watch("value", () => {
-      const { token, ticket } = element.querySelector("[data-token], [data-ticket]")?.dataset || {};
+      const { token, ticket, heard } = element.querySelector("[data-token], [data-ticket], [data-heard]")?.dataset || {};
       if (ticket) send.listen({ ticket, dictionary: dictionary() });
+      if (heard && heard === view().get("sample") && em.tab === "audio") em.go(view().toString(), "replace");
+      if (element.querySelector("[role=alert]")) { asked = ""; document.querySelector("#em-audio-hits [data-hear]")?.remove(); }
       if (!token) return;
       if (em.clip) send.forget({ clip: em.clip });
       keep(token);
       drawn = "";
       fresh = true;
       const query = view();
+      query.delete("sample");
       if (["moment", "region"].includes(query.get("sort"))) ["sort", "at", "to"].forEach((name) => query.delete(name));
       if (em.tab === "audio") em.go(query.toString(), "replace"); else em.last.audio = query.toString();
     });
@@ -175,33 +180,49 @@
       own.querySelector(".em-peak").hidden = true;
       own.querySelector("[data-drawn]").textContent = "";
     }
-    const moment = document.querySelector("#em-audio-hits [data-moment]")?.dataset.moment || "";
-    const until = document.querySelector("#em-audio-hits [data-until]")?.dataset.until || "";
-    mark(moment, until || moment);
+    const query = view();
+    const moment = ["moment", "region"].includes(query.get("sort")) ? query.get("at") || "0" : "";
+    mark(moment, query.get("to") || moment);
   }
 
   // a moment, or the stretch from one to another, in seconds of the clip
-  function mark(from, to) {
-    const line = figure().querySelector(".em-moment");
-    const share = (seconds) => (100 * Number(seconds)) / Number(figure().dataset.duration);
+  function mark(from, to, on = figure()) {
+    if (!on.querySelector(".em-moment")) on.querySelector(".em-plot").append(Object.assign(document.createElement("i"), { className: "em-moment" }));
+    const line = on.querySelector(".em-moment");
+    const share = (seconds) => (100 * Number(seconds)) / Number(on.dataset.duration);
     line.hidden = from === "";
     line.style.left = `${share(from)}%`;
     line.style.width = `${share(to) - share(from)}%`;
     line.classList.toggle("stretch", to !== from);
   }
 
-  // -- a stretch: press, drag, let go ------------------------------------------------------------------------------------------
+  // -- a stretch of any clip: press, drag, let go; or a word or phone below it -----------------------------------------------------
 
   let drag = null; // { plot, from, to } in seconds
+  let dragged = false; // the pointer has just been let go after a drag
   const LEAST_S = 0.06;
+  const PLOTS = "#em-audio-clip .em-plot, .em-ex[data-sample]:not([data-sample='']) .em-plot";
 
   function secondsAt(plot, x) {
     const box = plot.getBoundingClientRect();
-    return Math.max(0, Math.min(0.9999, (x - box.left) / box.width)) * Number(figure().dataset.duration);
+    return Math.max(0, Math.min(0.9999, (x - box.left) / box.width)) * Number(plot.closest(".em-ex").dataset.duration);
+  }
+
+  // the units specific to a stretch: of the clip on this tab here, of any other clip on this tab, too
+  function stretch(on, from, to) {
+    const here = on === figure();
+    const place = { tab: "audio", dictionary: on.closest("[data-dictionary]")?.dataset.dictionary || em.query.get("dictionary"), sample: on.dataset.sample };
+    const query = here ? view() : new URLSearchParams(place);
+    const mode = here && query.get("sort") === "region" ? "replace" : "push";
+    query.set("sort", "region");
+    query.set("at", Math.min(from, to).toFixed(3));
+    query.set("to", Math.max(from, to).toFixed(3));
+    em.go(query.toString(), mode);
   }
 
   document.addEventListener("pointerdown", (event) => {
-    const plot = event.target.closest?.("#em-audio-clip .em-plot");
+    const plot = event.target.closest?.(PLOTS);
+    dragged = false;
     drag = plot && event.button === 0 ? { plot, from: secondsAt(plot, event.clientX), to: null } : null;
   });
   document.addEventListener("pointermove", (event) => {
@@ -209,21 +230,29 @@
     const to = secondsAt(drag.plot, event.clientX);
     if (drag.to === null && Math.abs(to - drag.from) < LEAST_S) return;
     drag.to = to;
-    mark(Math.min(drag.from, to), Math.max(drag.from, to));
+    mark(Math.min(drag.from, to), Math.max(drag.from, to), drag.plot.closest(".em-ex"));
   });
   document.addEventListener("pointercancel", () => { drag = null; });
+  document.addEventListener("pointerup", () => { // a finger that was drawn along makes no click
+    const done = drag;
+    drag = null;
+    dragged = Boolean(done && done.to !== null);
+    if (dragged) stretch(done.plot.closest(".em-ex"), done.from, done.to);
+  });
   document.addEventListener("click", (event) => {
-    if (!drag || drag.to === null) return;
+    if (!dragged) return;
+    dragged = false;
     event.stopImmediatePropagation(); // the end of a drag is no click on the picture
     event.preventDefault();
-    const query = view();
-    const mode = query.get("sort") === "region" ? "replace" : "push";
-    query.set("sort", "region");
-    query.set("at", Math.min(drag.from, drag.to).toFixed(3));
-    query.set("to", Math.max(drag.from, drag.to).toFixed(3));
-    drag = null;
-    em.go(query.toString(), mode);
   }, true);
+  document.addEventListener("click", (event) => {
+    const span = event.target.closest?.(".em-ex .em-speech span");
+    if (!span) return;
+    const on = span.closest(".em-ex");
+    const second = (Number(on.dataset.duration)) / 100;
+    const from = parseFloat(span.style.left) * second;
+    stretch(on, from, from + parseFloat(span.style.width) * second);
+  });
 
   document.addEventListener("click", (event) => {
     const target = event.target;
@@ -265,9 +294,16 @@
     if (event.detail.tab !== "audio") { stopRecording(); return; }
     if (document.querySelector("#em-audio-clip [data-gone]")) keep("");
     else if (em.clip && !figure()) { em.go(view().toString(), "replace"); return; } // the page was loaded anew, and still has its clip
+    const sample = document.querySelector("#em-audio-hits [data-hear]")?.dataset.hear;
+    if (sample && send && asked !== `${dictionary()}:${sample}`) {
+      asked = `${dictionary()}:${sample}`;
+      send.hear({ sample, dictionary: dictionary() });
+    } else if (!sample) asked = "";
     drawAgain();
+    const named = view().get("sample") || "";
     if (fresh) figure()?.scrollIntoView({ block: "nearest" });
-    fresh = false;
+    else if (named && named !== shown) figure()?.scrollIntoView({ block: "start" }); // what was asked for, not the form above it
+    [fresh, shown] = [false, named];
     follow();
   });
 })();

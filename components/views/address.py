@@ -14,6 +14,7 @@ from earmark.shelf.store import Store
 from earmark.units import UnitId
 from earmark.web.media import modality_of
 
+STRETCH_S = 0.5
 LIKE = 0.6
 """correlation from which a pair is worth showing to somebody who named none"""
 
@@ -28,7 +29,7 @@ def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Lin
     if modality_of(store, link.dictionary) != "text":
         link = replace(link, look=DEFAULT_LOOK)
     if link.tab == "audio":
-        link = replace(link, heard=_settle_order(link.heard))
+        link = replace(link, heard=_settle_order(link.heard), sample=_settle_sample(store, link, said))
     if link.tab not in {"feature", "compare"}:
         return replace(link, unit=None, revision=None), tuple(said)
     revisions = (link.revision or "").split(".")
@@ -82,12 +83,27 @@ def _settle_dictionary(store: Store, link: Link, said: list[str]) -> Link:
     return replace(link, dictionary=chosen)
 
 
+def _settle_sample(store: Store, link: Link, said: list[str]) -> str | None:
+    """The clip of the corpus that is asked for, if there is such a one."""
+    if link.sample is None:
+        return None
+    try:
+        corpus = store.corpus(store.catalog.dictionary(link.dictionary).corpus or "")
+        corpus.row(link.sample)
+    except EarmarkError as error:
+        said.append(f"{error} Bring a sound of your own.")
+        return None
+    return None if corpus.is_text else link.sample
+
+
 def _settle_order(heard: HeardView) -> HeardView:
-    """An order that there is; a moment that no clip could have is none, and a stretch without an end is a moment."""
+    """An order that there is; a moment that no clip could have is none, and a stretch without an end is half a second long."""
     at_s, to_s = (None if t is None or not 0 <= t < 3600 else t for t in (heard.at_s, heard.to_s))
-    if heard.order == REGION and at_s is not None and to_s is not None:
+    if heard.order == REGION:
+        at_s = at_s or 0.0
+        to_s = at_s + STRETCH_S if to_s is None else to_s
         return HeardView(REGION, min(at_s, to_s), max(at_s, to_s))
-    if heard.order in {MOMENT, REGION}:
+    if heard.order == MOMENT:
         return HeardView(MOMENT, at_s or 0.0)
     return HeardView(heard.order if heard.order in ORDERS else "relative")
 

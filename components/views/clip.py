@@ -14,11 +14,11 @@ from earmark.live.analysis import MOMENT, rank
 from earmark.live.kept import Clip
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.store import Store
-from earmark.speech import Span
 from earmark.units import UnitHit
 
 from .. import prose
 from ..figures import TraceView, clip_trace, log_share, ticks
+from .said import SaidRows, said_rows
 
 N_HITS = 40
 N_TRIES = 4
@@ -61,19 +61,14 @@ class ClipView:
     ticks: list[tuple[float, str]]
     credit: CorpusEntry | None
     """where the clip is the corpus's"""
-    words: tuple[Said, ...] = ()
-    phones: tuple[Said, ...] = ()
-    """both empty where the transcript does not fit the sound"""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A word or a phone under the clip's time axis."""
-
-    text: str
-    left: float
-    """its beginning, in percent of the clip"""
-    width: float
+    said: SaidRows = SaidRows()
+    """empty where the transcript does not fit the sound"""
+    sample: str = ""
+    """the corpus's clip that is shown in place of a visitor's own"""
+    own_words: bool = True
+    """the transcript is the model's own"""
+    back: str = ""
+    """from a clip of the corpus to where a sound of one's own is brought"""
 
 
 @dataclass(frozen=True)
@@ -126,6 +121,8 @@ class HitsView:
     """the clip was run through another layer than this dictionary's"""
     bare: bool = False
     """the dictionary has no tables that say more of its units"""
+    waiting: bool = False
+    """the model has not heard the corpus's clip yet"""
 
 
 def form_view(store: Store, link: Link, kept_s: float) -> FormView:
@@ -150,32 +147,34 @@ def tries_of(store: Store, slug: str) -> tuple[Try, ...]:
     return tuple(Try(corpus.ids[i], corpus.transcripts[i], prose.seconds(corpus.durations_s[i]), media_href(slug, corpus.ids[i], "audio")) for i in chosen)
 
 
-def clip_view(store: Store, token: str, clip: Clip, slug: str) -> ClipView:
-    corpus = store.catalog.dictionary(slug).corpus
+def clip_view(store: Store, token: str, clip: Clip, link: Link) -> ClipView:
+    """A visitor's own clip under a settled link."""
+    corpus = store.catalog.dictionary(link.dictionary).corpus
     credit = store.catalog.corpus(corpus) if clip.sample and corpus else None
     sound, picture = own_href(token, "sound.wav"), own_href(token, "mel.png")
-    words, phones = _said(clip)
-    return ClipView(token, sound, picture, clip.duration_s, clip.transcript, clip.notices, ticks(clip.duration_s), credit, words, phones)
+    said = said_rows(clip.speech, clip.duration_s, link=link)
+    return ClipView(token, sound, picture, clip.duration_s, clip.transcript, clip.notices, ticks(clip.duration_s), credit, said)
 
 
-def _said(clip: Clip) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
-    """Words and phones in their places; silences are left empty."""
-    if clip.speech is None:
-        return (), ()
-    whole = max(clip.duration_s, 1e-3) / 100
+def sample_view(store: Store, link: Link) -> ClipView:
+    """The clip of the corpus that a settled link names, whether or not the model has heard it."""
+    slug, sample = store.catalog.dictionary(link.dictionary).corpus or "", link.sample or ""
+    corpus = store.corpus(slug)
+    row = corpus.row(sample)
+    duration, text = corpus.durations_s[row], corpus.transcripts[row]
+    said, back = said_rows(corpus.speech(sample), duration, link=link), Link("audio", link.dictionary).href()
+    sound, picture = media_href(slug, sample, "audio"), media_href(slug, sample, "mel.png")
+    own_words = corpus.transcript_by[row] == "model"
+    return ClipView(sample, sound, picture, duration, text, (), ticks(duration), store.catalog.corpus(slug), said, sample, own_words, back)
 
-    def placed(span: Span, text: str) -> Said:
-        return Said(text, round(span.start_s / whole, 3), round((span.end_s - span.start_s) / whole, 3))
 
-    spoken = [p for p in clip.speech.phones if p.text not in {"SIL", "NOISE"}]
-    return tuple(placed(w, w.text) for w in clip.speech.words), tuple(placed(p, p.text.lower()) for p in spoken)
-
-
-def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
-    """The units of a settled link's dictionary that fire on a clip, in its order."""
+def hits_view(store: Store, link: Link, clip: Clip | None) -> HitsView:
+    """The units of a settled link's dictionary that fire on a clip, in its order; None while the model has not heard it."""
     entry = store.catalog.dictionary(link.dictionary)
     picks = tuple(_pick(store, link, e, clip) for e in store.catalog.siblings(link.dictionary))
     bare = store.is_bare(link.dictionary)
+    if clip is None:
+        return HitsView(link, entry, picks, waiting=True)
     if link.dictionary not in clip.codes:
         return HitsView(link, entry, picks, problem=clip.problems.get(link.dictionary), elsewhere=link.dictionary not in clip.problems, bare=bare)
     if bare and link.heard.order in prose.NEED_TABLES:
@@ -188,9 +187,9 @@ def hits_view(store: Store, link: Link, clip: Clip) -> HitsView:
     return HitsView(link, entry, picks, rows, bare=bare)
 
 
-def _pick(store: Store, link: Link, entry: DictionaryEntry, clip: Clip) -> Pick:
+def _pick(store: Store, link: Link, entry: DictionaryEntry, clip: Clip | None) -> Pick:
     href = replace(link, dictionary=entry.slug).href()
-    title, problem = entry.title or prose.KIND_TITLES[entry.kind], clip.problems.get(entry.slug)
+    title, problem = entry.title or prose.KIND_TITLES[entry.kind], clip.problems.get(entry.slug) if clip else None
     return Pick(entry, title, href, entry.slug == link.dictionary, problem, store.is_bare(entry.slug))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from earmark.cards import Example, Hit, UnitCard
 from earmark.errors import EarmarkError
-from earmark.links import Link, media_href
+from earmark.links import HeardView, Link, media_href
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.folders import Corpus, Dictionary
 from earmark.shelf.store import GROUPS, Store
@@ -18,9 +18,12 @@ from .. import prose
 from ..figures import Bar, TraceView, bars, group_span, ticks, trace_view
 from .bare import BareView
 from .passages import Passage, TokenList, passages, token_lists
+from .said import SaidRows, said_rows
 
 LEAD_S = 0.25
 """playback starts this long before the peak"""
+AROUND_S = 0.5
+"""the stretch around a peak whose units are asked for"""
 N_HITS = 40
 N_FIRST = 8
 
@@ -46,6 +49,9 @@ class Figure:
     ticks: list[tuple[float, str]]
     trace: TraceView | None
     target: bool = False
+    said: SaidRows = SaidRows()
+    fires: str = ""
+    """the address of what else fires around the peak"""
 
 
 @dataclass(frozen=True)
@@ -142,9 +148,11 @@ def _found(corpus: Corpus, d: Dictionary, card: UnitCard, hits: Sequence[Hit], l
 
 def _figure(corpus: Corpus, slug: str, item: Example | Hit, hop_s: float, link: Link, trace: TraceView | None = None) -> Figure:
     duration = max(item.duration_s, 1e-3)
+    said = said_rows(corpus.speech(item.sample), duration, item.at_s + hop_s / 2)
+    around = HeardView("region", max(0.0, round(item.at_s - AROUND_S / 2, 3)), min(duration, round(item.at_s + AROUND_S / 2, 3)))
     return Figure(
         sample=item.sample,
-        caption=f"{prose.short(item.peak)} at {prose.seconds(item.at_s)}",
+        caption=f"{prose.short(item.peak)} at {prose.seconds(item.at_s)}{', ' if said.at_peak else ''}{said.at_peak}",
         transcript=item.transcript,
         own_words=corpus.transcript_by[corpus.row_of[item.sample]] == "model",
         peak=item.peak,
@@ -157,4 +165,6 @@ def _figure(corpus: Corpus, slug: str, item: Example | Hit, hop_s: float, link: 
         ticks=ticks(duration),
         trace=trace,
         target=item.sample == link.sample,
+        said=said,
+        fires=Link("audio", link.dictionary, sample=item.sample, heard=around).href(),
     )

@@ -210,6 +210,7 @@ class Desk:
 
     def hear(self, slug: str, sample: str, tell: Tell = lambda share, words: None) -> None:
         """Run a clip of the corpus through a dictionary's layer, unless that has been done."""
+        self._hears(slug)
         if self.heard(slug, sample) is None:
             tell(0.2, "Listening" if self.state(slug).name == "ready" else "Loading the model")
             waveform, _ = self.decode(self.sample(slug, sample))

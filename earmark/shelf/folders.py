@@ -140,7 +140,14 @@ class Corpus:
     def speech(self, sample: str) -> Speech | None:
         """What was said in a sample, and when; None where that is not known."""
         row = self.row(sample)
-        return None if self.speech_table is None else speech_of(self.speech_table.row(row))
+        if self._told is None or not self._told.how[row]:
+            return None
+        return Speech(self._told.spans("words", row), self._told.spans("phones", row), self._told.how[row], self._told.scores[row])
+
+    @cached_property
+    def _told(self) -> _Told | None:
+        """The table `speech` in memory."""
+        return None if self.speech_table is None else _Told(self.speech_table.all())
 
     def words(self, sample: str) -> tuple[Span, ...]:
         """The words of a sample with their times; none where they are not known."""
@@ -159,6 +166,21 @@ def speech_of(row: dict[str, Any]) -> Speech | None:
         return None
     words, phones = (tuple(Span(s["text"], s["start_s"], s["end_s"]) for s in row[name] or ()) for name in ("words", "phones"))
     return Speech(words, phones, row["how"], row["score"])
+
+
+class _Told:
+    """All of a table `speech`, flat: a card shows what is said in dozens of samples."""
+
+    def __init__(self, rows: pa.Table):
+        self.how: list[str] = rows.column("how").to_pylist()
+        self.scores: list[float | None] = rows.column("score").to_pylist()
+        self._flat = {name: flat_spans(rows, name) for name in ("words", "phones")}
+
+    def spans(self, name: str, row: int) -> tuple[Span, ...]:
+        sample, text, start_s, end_s = self._flat[name]
+        first, last = sample.searchsorted((row, row + 1))
+        times = zip(start_s[first:last].tolist(), end_s[first:last].tolist(), strict=True)
+        return tuple(Span(t, *span) for t, span in zip(text[first:last].to_pylist(), times, strict=True))
 
 
 class Dictionary:
