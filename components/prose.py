@@ -45,6 +45,8 @@ class Words:
 
 
 WORDS = {"audio": Words("clip", "clips", "frame", "frames", "hear"), "text": Words("context", "contexts", "token", "tokens", "read")}
+MODALITIES = {"audio": "Speech and sound", "text": "Text"}
+"""what models take, and how a list of them is headed"""
 LOOKS = {"stack": "Stacked", "snippet": "Snippets", "whole": "Whole contexts"}
 LOOK_NOTES = {
     "stack": "a few tokens on either side, the peaks in one column",

@@ -20,6 +20,7 @@ from earmark.web.find import Matches, matches
 from .. import prose
 from ..figures import log_share
 from .bare import BareView
+from .passages import Line, peak_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,9 @@ class Choice:
     """on held-out clips: l0, fvu; dead over the whole corpus"""
     bare: bool = False
     """it has no tables, which is no fault"""
+    modality: str = "audio"
+    model: str = ""
+    """its model's title"""
     far: bool = False
     """its tables are on the Hub and have not been fetched yet"""
 
@@ -58,6 +62,10 @@ class Row:
     dead: bool
     label: str | None
     heard: tuple[str, ...]
+    """what is said in its strongest samples"""
+    lines: tuple[Line, ...]
+    """in place of that, where they are texts: the tokens around its strongest peaks"""
+    is_text: bool
     density: float
     density_bar: float
     peak: float
@@ -90,10 +98,24 @@ class BrowsePage:
 
     @property
     def groups(self) -> tuple[tuple[str, tuple[Choice, ...]], ...]:
-        """The dictionaries by their models, the current one's first."""
-        own = next((c.entry.model for c in self.choices if c.current), "")
-        models = sorted(dict.fromkeys(c.entry.model for c in self.choices), key=lambda model: model != own)
+        """The dictionaries by their models: the current one's first, then those that read as it does."""
+        own = next((c for c in self.choices if c.current), self.choices[0])
+        modality = {c.entry.model: c.modality for c in self.choices}
+        models = sorted(modality, key=lambda model: (model != own.entry.model, modality[model] != own.modality))
         return tuple((model, tuple(c for c in self.choices if c.entry.model == model)) for model in models)
+
+    @property
+    def models(self) -> tuple[tuple[str, tuple[Choice, ...]], ...]:
+        """Models that have tables, by what they take: for each the current dictionary or its first."""
+        usable = sorted((c for c in self.choices if c.n_units is not None), key=lambda c: not c.current)
+        firsts = {c.entry.model: c for c in reversed(usable)}
+        listed = [firsts[model] for model in dict.fromkeys(c.entry.model for c in self.choices) if model in firsts]
+        found = ((modality, tuple(c for c in listed if c.modality == modality)) for modality in prose.MODALITIES)
+        return tuple((prose.MODALITIES[modality], choices) for modality, choices in found if choices)
+
+    @property
+    def is_text(self) -> bool:
+        return any(c.current and c.modality == "text" for c in self.choices)
 
 
 def choices(store: Store, link: Link) -> tuple[Choice, ...]:
@@ -110,7 +132,9 @@ def choices(store: Store, link: Link) -> tuple[Choice, ...]:
             problem = str(error)
         target = replace(link, dictionary=slug, unit=None, browse=replace(link.browse, page=1), revision=None, tab="browse")
         title = entry.title or prose.KIND_TITLES[entry.kind]
-        found.append(Choice(entry, title, target.href(), slug == link.dictionary, n_units, problem, quality, store.is_bare(slug), far))
+        model = store.catalog.model(entry.model)
+        current, bare = slug == link.dictionary, store.is_bare(slug)
+        found.append(Choice(entry, title, target.href(), current, n_units, problem, quality, far=far, bare=bare, modality=model.modality, model=model.title))
     return tuple(found)
 
 
@@ -149,9 +173,13 @@ def browse_page(store: Store, link: Link) -> BrowsePage:
 
 @lru_cache(maxsize=8)
 def _listed(store: Store, slug: str, revision: str) -> pd.DataFrame:
-    """The units of one dictionary, with how much the transcripts of their strongest clips share."""
+    """The units of one dictionary, with how much their strongest samples share: of texts the words at the peaks, of sounds the transcripts."""
     frame = store.units_frame(slug)
     corpus = store.corpus(store.dictionary(slug).corpus)
+    if corpus.is_text:
+        peaks = [list(zip(*pair, strict=True)) for pair in zip(frame["strongest"], frame["peaks_at"], strict=True)]
+        words, around = ([[read(row, at) for row, at in places] for places in peaks] for read in (corpus.word_at, corpus.near))
+        return frame.assign(common=shared_peaks(words, around))
     return frame.assign(common=shared_words([tuple(corpus.transcripts[s] for s in rows) for rows in frame["strongest"]]))
 
 
@@ -165,6 +193,21 @@ def shared_words(heard: Sequence[Sequence[str]]) -> list[float]:
         times = Counter(word for line in lines for word in line if len(word) > 3)
         best = max((n / 5 + 0.19 * (1 - math.log(in_units[word]) / math.log(len(said) + 1)) for word, n in times.items() if n > 1), default=0.0)
         found.append(best - 2 if any(prose.NOT_IN_FRONT & line for line in lines) else best)
+    return found
+
+
+def shared_peaks(words: Sequence[Sequence[str]], around: Sequence[Sequence[str]]) -> list[float]:
+    """The same for texts: the share of each unit's strongest peaks that stand on its best word, plus a little for a rare one.
+
+    around: what is read near each of the peaks.
+    """
+    said = [[word.casefold() for word in own if any(letter.isalpha() for letter in word)] for own in words]
+    in_units = Counter(word for own in said for word in set(own))
+    found = []
+    for own, texts in zip(said, around, strict=True):
+        best = max((n / 5 + 0.19 * (1 - math.log(in_units[word]) / math.log(len(said) + 1)) for word, n in Counter(own).items() if n > 1), default=0.0)
+        rude = any(prose.NOT_IN_FRONT & set(re.findall(r"[^\W\d_]+", text.casefold())) for text in texts)
+        found.append(best - 2 if rude else best)
     return found
 
 
@@ -215,7 +258,9 @@ def unit_row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: f
         href=Link("feature", entry.slug, unit).href(),
         dead=bool(row["dead"]),
         label=row["label"] if isinstance(row["label"], str) else None,
-        heard=tuple(corpus.transcripts[s] for s in row["strongest"]),
+        heard=() if corpus.is_text else tuple(corpus.transcripts[s] for s in row["strongest"]),
+        lines=peak_lines(corpus, row["strongest"], row["peaks_at"]),
+        is_text=corpus.is_text,
         density=row["density"],
         density_bar=log_share(row["density"]),
         peak=row["peak"],

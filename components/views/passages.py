@@ -17,6 +17,7 @@ from ..tokens import Piece, pieces, spoken
 NEAR = (9, 6)
 SNIPPET = (24, 16)
 """tokens before and after the peak"""
+LINE, N_LINES = (14, 16), 3
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Passage:
     traced: bool
     """the values of all its tokens are known, not the peak alone"""
     target: bool
+
+
+Line = tuple[Zone, ...]
+"""some tokens around a peak, on one line: near and hit"""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,20 @@ def zones_of(tokens: Sequence[str], values: np.ndarray, scale: float, at: int) -
 def _zone(tokens: Sequence[str], values: np.ndarray, scale: float, at: int, start: int, end: int) -> tuple[Piece, ...]:
     beside = "".join(tokens[max(0, start - 4) : start]), "".join(tokens[end : end + 4])
     return pieces(tokens[start:end], values[start:end], scale, at, first=start, context=beside)
+
+
+def peak_lines(corpus: Corpus, rows: Sequence[int], places: Sequence[int], n: int = N_LINES) -> tuple[Line, ...]:
+    """The first n of some peaks, each as a line of text with its token marked; nothing where the samples are sounds."""
+    found = ((corpus.tokens_in(row), at) for row, at in zip(rows[:n], places[:n], strict=True))
+    return tuple(_line(tokens, at) for tokens, at in found if tokens)
+
+
+def _line(tokens: tuple[str, ...], at: int) -> Line:
+    (start, end), hit = around(tokens, at, *LINE), around(tokens, at, 0, 0)[0]
+    marked = np.zeros(end - hit)
+    marked[at - hit] = 1.0
+    zones = (Zone("near", pieces(tokens[start:hit], first=start)), Zone("hit", pieces(tokens[hit:end], marked, 1.5, at, first=hit)))
+    return zones if start < hit else zones[1:]
 
 
 def token_lists(effects: Effects | None) -> tuple[TokenList, ...]:

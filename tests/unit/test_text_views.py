@@ -12,13 +12,15 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from components import prose
 from components.card import render
 from components.views.address import settle
+from components.views.listing import BrowsePage, browse_page, shared_peaks
 from components.views.passages import NEAR, SNIPPET, Passage, zones_of
 from components.views.passages import passages as passages_of
 from components.views.unit import feature_page
 from earmark.api import routes
-from earmark.links import Filter, Link
+from earmark.links import BrowseView, Filter, Link
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.units import UnitId
@@ -142,3 +144,46 @@ def test_previews_of_texts(store):
     hostile = client.get(f"/f/{NEURONS}/3").text
     assert "<script" not in hostile and "\u202e" not in hostile and "\x1b" not in hostile
     assert client.get(f"/media/unit/{SAE}/{MONEY}.zip").status_code == 404 and client.get(f"/media/unit/{SAE}/{MONEY}.strip.png").status_code == 404
+
+
+def listed(store: Store, slug: str = SAE, **view) -> BrowsePage:
+    return browse_page(store, Link("browse", slug, browse=BrowseView(**view)))
+
+
+def test_the_list_shows_lines_with_their_peaks(texts, store):
+    page = listed(store, NEURONS, sort="unit", descending=False)
+    assert page.is_text and [r.unit for r in page.rows[:3]] == [0, 1, 2]
+    for row in page.rows:
+        best = sorted(range(len(texts.ids)), key=lambda i: -texts.traces[NEURONS][i][row.unit].max())[:3]
+        assert len(row.lines) == len(best) and not row.heard
+        for line, i in zip(row.lines, best, strict=True):
+            marked = [p for z in line for p in z.pieces if p.peak]
+            at = int(texts.traces[NEURONS][i][row.unit].argmax())
+            assert len(marked) == 1 and marked[0].start <= at < marked[0].end and line[-1].pieces[0] is marked[0]
+            assert "".join(p.text for z in line for p in z.pieces) in "".join(texts.tokens[i])
+
+
+def test_the_list_of_a_language_model_speaks_of_texts(store):
+    for page in (listed(store), listed(store, NEURONS, text="money"), listed(store, text="no such word anywhere")):
+        plain = re.sub(r"<[^>]+>", " ", render("browse.html", page=page))
+        assert not re.search(r"\b(clips?|frames?|listen|hear|heard)\b", plain.replace(prose.TAGLINE, ""), re.IGNORECASE)
+    assert "data-montage" not in render("browse.html", page=listed(store))
+    assert "data-montage" in render("browse.html", page=listed(store, CLIPS_SAE))
+    hero = listed(store).hero
+    assert hero is not None and hero.unit == MONEY
+
+
+def test_models_of_speech_and_of_text_stand_apart(store):
+    for slug in (SAE, CLIPS_SAE):
+        page = listed(store, slug)
+        assert [(title, [c.model for c in found]) for title, found in page.models] == [("Speech and sound", ["Tiny"]), ("Text", ["Tiny text"])]
+        assert [c.entry.slug for _, found in page.models for c in found if c.current] == [slug]
+        assert {c.modality for c in page.groups[0][1]} == {"text" if slug == SAE else "audio"}
+
+
+def test_units_whose_peaks_share_a_word_lead():
+    words = [["of"] * 5, ["Hungary", "hungary", "Hungary", "Buda", "x"], [","] * 5, ["a", "b", "c", "d", "e"], ["of", "of", "of", "of", "to"], ["of"] * 5]
+    around = [["quiet words"] * 5] * 5 + [["drunk", "a", "b", "c", "d"]]
+    values = shared_peaks(words, around)
+    assert values[0] == pytest.approx(1 + 0.19 * (1 - np.log(3) / np.log(7))) and values[1] == pytest.approx(0.6 + 0.19)
+    assert values[2] == values[3] == 0 and 0.8 < values[4] < 1 and values[5] == pytest.approx(values[0] - 2)
