@@ -1,7 +1,7 @@
 """Does a unit's activity predict a label? Counts over positions in, figures out; nothing here knows what a label means.
 
 A unit is *active* on the top fifth of its non-zero positions (matched number of positions for units that are never 0). A label is
-chosen on one half of the samples and judged on the other (metrics.md of the plan: naming rule, precision, recall, lift, AUROC).
+chosen on one half of the samples and judged on the other: by precision, recall, lift, and the AUROC of the unit's peak.
 """
 
 from __future__ import annotations

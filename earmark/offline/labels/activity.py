@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...dictionaries.base import Codes, Dictionary
 from ..training.harvest import Harvest
-from .firing import Block, count_nonzero
+from .firing import Block, Values, count_nonzero
 
 _UNITS_A_BLOCK = 2048
 RANDOM_SEED = 0
@@ -32,9 +32,14 @@ class RandomDirections(Dictionary):
         return self._directions
 
 
-def sample_rows(harvest: Harvest) -> NDArray[np.int32]:
-    """[n_positions] row of the sample of each position of the corpus."""
-    return np.concatenate([rows for _, rows in harvest.groups()])
+def positions_of(harvest: Harvest) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """([n_positions] row of the sample of each position of the corpus, [n_positions] whether it is an attention sink)."""
+    rows, sinks = [], []
+    for number in range(harvest.n_groups):
+        stored = harvest.stored(number)
+        rows.append(stored.rows)
+        sinks.append(np.zeros(len(stored.rows), bool) if stored.sinks is None else stored.sinks)
+    return np.concatenate(rows), np.concatenate(sinks)
 
 
 def mean_of(harvest: Harvest) -> NDArray[np.float32]:
@@ -47,16 +52,28 @@ def mean_of(harvest: Harvest) -> NDArray[np.float32]:
 
 
 def blocks(harvest: Harvest, dictionary: Dictionary) -> Iterator[Block]:
-    """The values of all units over the whole corpus."""
+    """The values of all units over the whole corpus; 0 at attention sinks."""
     first = 0
-    for values, rows in harvest.groups():
-        codes = dictionary.codes(values)
+    for number in range(harvest.n_groups):
+        stored = harvest.stored(number)
+        codes = dictionary.codes(stored.values)
         if codes.indices is not None:
-            yield Block(first, rows, 0, codes.sparse())
+            yield Block(first, stored.rows, 0, _without(codes.sparse(), stored.sinks))
         else:
             for unit in range(0, dictionary.n_units, _UNITS_A_BLOCK):
-                yield Block(first, rows, unit, codes.values[:, unit : unit + _UNITS_A_BLOCK])
-        first += len(rows)
+                yield Block(first, stored.rows, unit, _without(codes.values[:, unit : unit + _UNITS_A_BLOCK], stored.sinks))
+        first += len(stored.rows)
+
+
+def _without(values: Values, sinks: NDArray[np.bool_] | None) -> Values:
+    """The same with 0 at sinks."""
+    if sinks is None or not sinks.any():
+        return values
+    if isinstance(values, np.ndarray):
+        return np.where(sinks[:, None], np.float32(0), values)
+    values = values.copy()
+    values.data[np.repeat(sinks, np.diff(values.indptr))] = 0
+    return values
 
 
 def top_fifth(harvest: Harvest, dictionary: Dictionary, half: NDArray[np.int8]) -> NDArray[np.int64]:

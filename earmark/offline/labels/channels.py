@@ -47,11 +47,13 @@ class Channel:
 
     name: str
     kind: str
-    """phone, word, class or context"""
+    """phone (of texts token), word, class or context"""
     labels: tuple[str, ...]
     """as people read them"""
     codes: NDArray[np.int32]
     """[n_positions]: a label's place in `labels`, NONE or UNKNOWN"""
+    distance: int = 0
+    """positions from what the label names to where it is given"""
 
 
 Mark = Sequence[tuple[float, float, str]]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...cards import UnitLabel
+from ...dictionaries.base import Dictionary
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
 from ...speech import Speech
+from ..training.harvest import Harvest
 from .channels import SPEECH, Mark
 from .label import Layer
+from .texts import TEXT, tokens_of
 
 N_LABELS = 24
 CLOSE = 0.01
@@ -26,22 +29,38 @@ def check_labels(settings: Settings, slug: str, seed: int, n_workers: int, n: in
     entry, opened = store.catalog.dictionary(slug), runtime.open(slug)
     layer = Layer(settings, entry.model, entry.layer, str(entry.corpus), n_workers)
     chosen = np.random.default_rng(seed).permutation(sorted(labels))[:n].tolist()
-    values: dict[int, list[np.ndarray]] = {unit: [] for unit in chosen}
-    for x, rows in layer.harvest(entry.site).groups():
-        codes = opened.dictionary.codes(x)
-        for unit in chosen:
-            trace = codes.trace(unit)
-            values[unit] += [trace[rows == row] for row in np.unique(rows)]
-    d, wrong = store.dictionary(slug), []
-    for unit in chosen:
-        n_active = None if entry.kind == "sae" else summary["n_active"]
-        true = judged_plainly(values[unit], layer.said, layer.half.tolist(), labels[unit], n_active, d.hop_s, d.offset_s)
+    values, sinks = _traces(layer.harvest(entry.site), opened.dictionary, chosen)
+    n_active = None if entry.kind == "sae" else summary["n_active"]
+    d, half = store.dictionary(slug), layer.half.tolist()
+    if layer.corpus.is_text:
+        texts = [layer.corpus.tokens_in(row) or () for row in range(len(half))]
+        true = judged_in_texts(values, texts, sinks, half, {unit: labels[unit] for unit in chosen}, n_active)
+    else:
+        true = {unit: judged_plainly(values[unit], layer.said, half, labels[unit], n_active, d.hop_s, d.offset_s) for unit in chosen}
+    wrong = []
+    for unit, found in true.items():
         told = (labels[unit].precision, labels[unit].recall)
-        if any(abs(a - b) > CLOSE for a, b in zip(true, told, strict=True)):
+        if any(abs(a - b) > CLOSE for a, b in zip(found, told, strict=True)):
             wrong.append(
-                f"unit {unit}, {labels[unit].text}: precision and recall are {true[0]:.3f} and {true[1]:.3f}, the table says {told[0]:.3f} and {told[1]:.3f}"
+                f"unit {unit}, {labels[unit].text}: precision and recall are {found[0]:.3f} and {found[1]:.3f}, the table says {told[0]:.3f} and {told[1]:.3f}"
             )
     return len(chosen), wrong
+
+
+def _traces(harvest: Harvest, dictionary: Dictionary, units: Sequence[int]) -> tuple[dict[int, list[np.ndarray]], list[np.ndarray]]:
+    """({unit: its values in each sample, 0 at sinks}, which positions of each sample are sinks)."""
+    values: dict[int, list[np.ndarray]] = {unit: [] for unit in units}
+    sinks: list[np.ndarray] = []
+    for number in range(harvest.n_groups):
+        stored = harvest.stored(number)
+        out = np.zeros(len(stored.rows), bool) if stored.sinks is None else stored.sinks
+        codes = dictionary.codes(stored.values)
+        samples = [stored.rows == row for row in np.unique(stored.rows)]
+        sinks += [out[here] for here in samples]
+        for unit in units:
+            trace = np.where(out, 0, codes.trace(unit))
+            values[unit] += [trace[here] for here in samples]
+    return values, sinks
 
 
 def judged_plainly(
@@ -49,9 +68,7 @@ def judged_plainly(
 ) -> tuple[float, float]:
     """(precision, recall) of a label on the second half; values [n_positions] of each sample, n_active None for a fifth of those that are not 0."""
     known = [i for i, speech in enumerate(said) if speech is not None]
-    moments = [(-float(v), i, t) for i in known for t, v in enumerate(values[i]) if v != 0]
-    moments.sort()
-    active = {(i, t) for _, i, t in moments[: -(-len(moments) // 5) if n_active is None else n_active]}
+    active = _active({i: values[i] for i in known}, n_active)
     marks = {
         i: [m for _, kind, mark in SPEECH if kind == label.kind for m in [mark(speech)] if _may_hold(m, label.text)] for i, speech in enumerate(said) if speech
     }
@@ -80,3 +97,31 @@ def _text_at(marks: Mark, time_s: float) -> str | None:
         if start_s - 1e-9 <= time_s < end_s - 1e-9:
             found = label
     return found
+
+
+def judged_in_texts(
+    values: Mapping[int, Sequence[np.ndarray]],
+    texts: Sequence[Sequence[str]],
+    sinks: Sequence[np.ndarray],
+    half: Sequence[int],
+    labels: Mapping[int, UnitLabel],
+    n_active: int | None,
+) -> dict[int, tuple[float, float]]:
+    """{unit: (precision, recall)} of labels on the second half of a corpus of texts; values by unit, [n_positions] of each text."""
+    active = {unit: _active(dict(enumerate(values[unit])), n_active) for unit in labels}
+    count = {unit: [0, 0, 0] for unit in labels}  # active with the label, active, with the label
+    for i, printed in enumerate(texts):
+        tokens = tokens_of(printed) if half[i] == 1 else []
+        told = [(kind, list(mark(tokens))) for _, kind, _, mark in TEXT]
+        for unit, label in labels.items():
+            for t in range(len(tokens)):
+                if not sinks[i][t]:
+                    there, fires = any(kind == label.kind and row[t] == label.text for kind, row in told), (i, t) in active[unit]
+                    count[unit] = [n + more for n, more in zip(count[unit], (there and fires, fires, there), strict=True)]
+    return {unit: (both / max(judged, 1), both / max(there, 1)) for unit, (both, judged, there) in count.items()}
+
+
+def _active(values: Mapping[int, np.ndarray], n_active: int | None) -> set[tuple[int, int]]:
+    """(sample, position) of a unit's highest values: n_active of them, a fifth of those that are not 0 for None."""
+    moments = sorted((-float(v), i, t) for i, own in values.items() for t, v in enumerate(own) if v != 0)
+    return {(i, t) for _, i, t in moments[: -(-len(moments) // 5) if n_active is None else n_active]}

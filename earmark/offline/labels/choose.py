@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ class Label:
 
     unit: int
     kind: str
-    """phone, word, class or context"""
+    """phone (of texts token), word, class or context"""
     text: str
     lag_s: float
     """how long after the label the unit is at its best"""
@@ -47,22 +47,25 @@ class Ground:
     """[n_positions] sample of each position"""
     half: NDArray[np.int8]
     """[n_samples] 0 or 1; -1: no labels"""
+    sides: NDArray[np.int8]
+    """[n_positions] its sample's half; -1 where nothing is counted: no labels, or an attention sink"""
     lags: tuple[int, ...]
     """in positions"""
     hop_s: float
 
 
-def ground(channels: Sequence[Channel], rows: NDArray[np.int32], half: NDArray[np.int8], hop_s: float) -> Ground:
-    return Ground(channels, rows, half, tuple(sorted({round(lag / hop_s) for lag in LAGS_S})), hop_s)
+def ground(channels: Sequence[Channel], rows: NDArray[np.int32], half: NDArray[np.int8], hop_s: float, sides: NDArray[np.int8] | None = None) -> Ground:
+    """Lags are those of LAGS_S; of texts, where a position is a token, 0 alone. Without `sides` every position of a labelled sample counts."""
+    return Ground(channels, rows, half, half[rows] if sides is None else sides, tuple(sorted({round(lag / hop_s) for lag in LAGS_S})), hop_s)
 
 
-def shifted(channel: Channel, rows: NDArray[np.int32], half: NDArray[np.int8], by: float) -> Channel:
+def shifted(channel: Channel, sides: NDArray[np.int8], by: float) -> Channel:
     """The same labels, moved on by a share of each half's known positions, round the end: as regular as before, and about nothing."""
     codes = channel.codes.copy()
     for side in (0, 1):
-        known = np.flatnonzero((half[rows] == side) & (codes != UNKNOWN))
+        known = np.flatnonzero((sides == side) & (codes != UNKNOWN))
         codes[known] = np.roll(codes[known], round(by * len(known)))
-    return Channel(channel.name, channel.kind, channel.labels, codes)
+    return replace(channel, codes=codes)
 
 
 def lagged(channel: Channel, rows: NDArray[np.int32], lag: int) -> NDArray[np.int32]:
@@ -77,7 +80,7 @@ def lagged(channel: Channel, rows: NDArray[np.int32], lag: int) -> NDArray[np.in
 
 def count(codes: NDArray[np.int32], n_labels: int, on: Ground, side: int, units: NDArray[np.int64], positions: NDArray[np.int64], n_units: int) -> Counts:
     """Counts over one half: units [m] (from 0 within n_units) and positions [m] of their activity."""
-    in_half = (on.half[on.rows] == side) & (codes != UNKNOWN)
+    in_half = (on.sides == side) & (codes != UNKNOWN)
     there = np.bincount(codes[in_half & (codes >= 0)], minlength=n_labels)
     mine = in_half[positions]
     code, unit = codes[positions[mine]], units[mine]
@@ -89,6 +92,7 @@ def count(codes: NDArray[np.int32], n_labels: int, on: Ground, side: int, units:
 
 def labels_of(firing: Firing, on: Ground) -> Iterator[Label]:
     """The best label of each unit that has one on the first half, whether or not it holds on the second."""
+    bases: dict[tuple[int, int], tuple[NDArray[np.int64], int]] = {}
     for first in range(0, firing.n_units, _UNITS_A_BLOCK):
         last = min(first + _UNITS_A_BLOCK, firing.n_units)
         mine = slice(*np.searchsorted(firing.units, (first, last)))
@@ -103,7 +107,10 @@ def labels_of(firing: Firing, on: Ground) -> Iterator[Label]:
             own = positions[slice(*np.searchsorted(units, (unit, unit + 1)))]
             found = next((c for c in sorted(candidates)[:N_TRIED] if _n_samples(own, on, *c[1:]) >= MIN_SAMPLES), None)
             if found is not None:
-                yield _judged(firing, on, first + unit, own, *found[1:])
+                number, lag, label = found[1:]
+                if (number, lag) not in bases:
+                    bases[number, lag] = _base(on, number, lag)
+                yield _judged(firing, on, first + unit, own, number, lag, label, *bases[number, lag])
 
 
 def _n_samples(positions: NDArray[np.int64], on: Ground, number: int, lag: int, label: int) -> int:
@@ -121,11 +128,21 @@ def _codes_at(positions: NDArray[np.int64], on: Ground, number: int, lag: int) -
     return np.where(same, on.channels[number].codes[at], UNKNOWN)
 
 
-def _judged(firing: Firing, on: Ground, unit: int, positions: NDArray[np.int64], number: int, lag: int, label: int) -> Label:
+def _base(on: Ground, number: int, lag: int) -> tuple[NDArray[np.int64], int]:
+    """(positions of the second half with each label, positions whose label is known there)."""
+    nobody = np.empty(0, np.int64)
+    counts = count(lagged(on.channels[number], on.rows, lag), len(on.channels[number].labels), on, 1, nobody, nobody, 0)
+    return counts.there, counts.n_positions
+
+
+def _judged(
+    firing: Firing, on: Ground, unit: int, positions: NDArray[np.int64], number: int, lag: int, label: int, there: NDArray[np.int64], n_positions: int
+) -> Label:
     channel = on.channels[number]
-    counts = count(lagged(channel, on.rows, lag), len(channel.labels), on, 1, np.zeros(len(positions), np.int64), positions, 1)
+    codes = _codes_at(positions[on.sides[positions] == 1], on, number, lag)
+    counts = Counts(np.array([[(codes == label).sum()]]), np.array([(codes != UNKNOWN).sum()]), there[label : label + 1], n_positions)
     samples = np.flatnonzero(on.half == 1)
     containing = np.zeros(len(on.half), bool)
     containing[on.rows[channel.codes == label]] = True
     area = auroc(firing.peaks[unit, samples].astype(np.float32), containing[samples])
-    return Label(unit, channel.kind, channel.labels[label], lag * on.hop_s, judge(counts, 0, label), area)
+    return Label(unit, channel.kind, channel.labels[label], (lag + channel.distance) * on.hop_s, judge(counts, 0, 0), area)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 PRUNE_ROWS = 1 << 24
+Values = NDArray[np.float32] | csr_matrix
+"""[n_positions, n_units]; compressed by rows where few are active"""
 
 
 @dataclass(frozen=True)
@@ -80,21 +82,21 @@ class Block:
     rows: NDArray[np.int32]
     """[n_positions] sample of each position, ascending"""
     first_unit: int
-    values: NDArray[np.float32] | csr_matrix
-    """[n_positions, n]: units first_unit .. first_unit + n; compressed by rows where few are active"""
+    values: Values
+    """[n_positions, n]: units first_unit .. first_unit + n"""
 
     @property
     def units(self) -> slice:
         return slice(self.first_unit, self.first_unit + self.values.shape[1])
 
-    def samples(self) -> Iterator[tuple[int, NDArray[np.float32] | csr_matrix]]:
+    def samples(self) -> Iterator[tuple[int, Values]]:
         """Each sample with its positions."""
         samples, starts = np.unique(self.rows, return_index=True)
         for sample, first, last in zip(samples.tolist(), starts, [*starts[1:], len(self.rows)], strict=True):
             yield sample, self.values[first:last]
 
 
-def _n_nonzero(values: NDArray[np.float32] | csr_matrix) -> NDArray[np.integer]:
+def _n_nonzero(values: Values) -> NDArray[np.integer]:
     """Of each column."""
     return np.count_nonzero(values, axis=0) if isinstance(values, np.ndarray) else np.bincount(values.indices[values.data != 0], minlength=values.shape[1])
 
@@ -124,7 +126,7 @@ def firing_of(blocks: Iterable[Block], n_active: NDArray[np.int64], half: NDArra
     return Firing(*highest.result(), peaks, moved)
 
 
-def _above(values: NDArray[np.float32] | csr_matrix, floor: NDArray[np.float32]) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.float32]]:
+def _above(values: Values, floor: NDArray[np.float32]) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.float32]]:
     """(position, unit, value) of what is not 0 and above its unit's floor."""
     if isinstance(values, np.ndarray):
         place, column = np.nonzero((values > floor) & (values != 0))

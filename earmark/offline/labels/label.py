@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,14 @@ from ...shelf.schema import LABELS
 from ...shelf.tables import put_table
 from ...speech import Speech
 from ..training.harvest import Harvest, harvest
-from .activity import RandomDirections, blocks, mean_of, sample_rows, top_fifth
+from .activity import RandomDirections, blocks, mean_of, positions_of, top_fifth
 from .channels import speech_channels
 from .choose import Ground, Label, ground, labels_of, shifted
 from .firing import Firing, firing_of
+from .texts import balanced_halves, text_channels
 
-KINDS = ("phone", "word", "class", "context")
+KINDS = {"audio": ("phone", "word", "class", "context"), "text": ("token", "word", "class", "context")}
+"""kinds of labels, the strictest first"""
 MIN_SAMPLES_A_HALF = 20
 """labelled samples of each half in which a unit must be non-zero to be counted"""
 SHIFT = 0.37
@@ -61,12 +63,12 @@ def eligible(firing: Firing) -> NDArray[np.bool_]:
     return firing.n_samples_active.min(axis=1) >= MIN_SAMPLES_A_HALF
 
 
-def name_units(firing: Firing, on: Ground) -> Named:
+def name_units(firing: Firing, on: Ground, kinds: Sequence[str] = KINDS["audio"]) -> Named:
     """Labels that hold, of units that are active often enough; and how many would hold for labels that were shifted."""
     held = labels_that_hold(firing, on)
-    moved = ground([shifted(c, on.rows, on.half, SHIFT) for c in on.channels], on.rows, on.half, on.hop_s)
+    moved = replace(on, channels=[shifted(c, on.sides, SHIFT) for c in on.channels])
     by_chance = labels_that_hold(firing, moved)
-    return Named(held, firing.n_units, int(eligible(firing).sum()), count_by_kind(held), count_by_kind(by_chance))
+    return Named(held, firing.n_units, int(eligible(firing).sum()), count_by_kind(held, kinds), count_by_kind(by_chance, kinds))
 
 
 def labels_that_hold(firing: Firing, on: Ground) -> tuple[Label, ...]:
@@ -75,10 +77,10 @@ def labels_that_hold(firing: Firing, on: Ground) -> tuple[Label, ...]:
     return tuple(label for label in labels_of(firing, on) if label.holds and fit[label.unit])
 
 
-def count_by_kind(labels: Iterable[Label]) -> dict[str, int]:
+def count_by_kind(labels: Iterable[Label], kinds: Sequence[str] = KINDS["audio"]) -> dict[str, int]:
     """{kind: units}, every kind named."""
     counted = Counter(label.kind for label in labels)
-    return {kind: counted[kind] for kind in KINDS}
+    return {kind: counted[kind] for kind in kinds}
 
 
 class Layer:
@@ -88,7 +90,10 @@ class Layer:
         self._settings, self._model, self._layer, self._corpus_slug, self._n_workers = settings, model, layer, corpus_slug, n_workers
         self.corpus = Corpus(settings.data / corpus_slug)
         self._ground: Ground | None = None
-        self.said = said_in(self.corpus)
+        if self.corpus.is_text:
+            self.kinds, self.said, self.half = KINDS["text"], [], text_halves(self.corpus)
+            return
+        self.kinds, self.said = KINDS["audio"], said_in(self.corpus)
         if not any(s is not None for s in self.said):
             raise BadInput(f"Nothing is known of what is said in {corpus_slug}. Run `python -m earmark align {corpus_slug}` first.")
         self.half = half_of(self.corpus.ids, self.corpus.speakers, self.said)
@@ -98,13 +103,26 @@ class Layer:
 
     def ground(self, stored: Harvest, grid: tuple[float, float]) -> Ground:
         if self._ground is None:
-            rows = sample_rows(stored)
-            n_positions = np.bincount(rows, minlength=len(self.corpus.ids)).tolist()
-            self._ground = ground(speech_channels(self.said, n_positions, *grid), rows, self.half, grid[0])
+            rows, sinks = positions_of(stored)
+            sides = np.where(sinks, np.int8(-1), self.half[rows])
+            if self.corpus.is_text:
+                channels = text_channels([self.corpus.tokens_in(row) or () for row in range(len(self.corpus.ids))], sides)
+            else:
+                channels = speech_channels(self.said, np.bincount(rows, minlength=len(self.corpus.ids)).tolist(), *grid)
+            self._ground = ground(channels, rows, self.half, grid[0], sides)
         return self._ground
 
     def name(self, stored: Harvest, dictionary: Dictionary, grid: tuple[float, float], n_active: NDArray[np.int64]) -> Named:
-        return name_units(firing_of(blocks(stored, dictionary), n_active, self.half), self.ground(stored, grid))
+        return self.named(firing_of(blocks(stored, dictionary), n_active, self.half), stored, grid)
+
+    def named(self, firing: Firing, stored: Harvest, grid: tuple[float, float]) -> Named:
+        return name_units(firing, self.ground(stored, grid), self.kinds)
+
+
+def text_halves(corpus: Corpus) -> NDArray[np.int8]:
+    """[n_samples] 0 or 1, by author where known, else by work, else by sample."""
+    names = [author or work or name for author, work, name in zip(corpus.speakers, corpus.class_names, corpus.ids, strict=True)]
+    return balanced_halves(names, [round(n) for n in corpus.durations_s])
 
 
 def said_in(corpus: Corpus) -> list[Speech | None]:
@@ -117,7 +135,7 @@ def label(settings: Settings, slug: str, n_workers: int, only: bool = False) -> 
     """Label the units of a dictionary and, unless `only`, of the others over its layer; {dictionary: summary}.
 
     Units that are never 0 count as active at as many positions as the median eligible feature. Raises BadInput where the layer has no
-    SAE to take that number from, or the corpus no words.
+    SAE to take that number from, or the corpus of sounds no words.
     """
     runtime = Runtime(settings)
     entry = runtime.catalog.dictionary(slug)
@@ -138,7 +156,7 @@ def label(settings: Settings, slug: str, n_workers: int, only: bool = False) -> 
             continue
         opened = runtime.open(sibling.slug)
         if opened.entry.kind == "sae":
-            named = name_units(firing, layer.ground(stored, grid)) if opened is features else _feature_names(layer, opened, grid)
+            named = layer.named(firing, stored, grid) if opened is features else _feature_names(layer, opened, grid)
         else:
             named = layer.name(layer.harvest(sibling.site), opened.dictionary, grid, np.full(opened.dictionary.n_units, matched))
         found[sibling.slug] = write_labels(settings, opened, named, named.summary(random) | {"n_active": matched})
