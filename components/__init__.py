@@ -4,6 +4,6 @@ A tab is a module with NAME (as in an address), TITLE, `build(context)` -> its c
 values for a link and the document's title.
 """
 
-from . import about, audio, browse, compare, feature, find
+from . import about, audio, browse, compare, feature, find, health
 
-TABS = (browse, feature, audio, compare, about, find)
+TABS = (browse, feature, audio, compare, health, about, find)

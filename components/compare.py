@@ -1,4 +1,4 @@
-"""The tab Compare: two units beside each other, over one clip and over the corpus's beginning."""
+"""The tab Compare: the whole picture of a hook; or two units beside each other, over one clip and over the corpus's beginning."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from earmark.live.desk import Desk, Tell
 from .audio import said
 from .bridge import Context
 from .card import render
+from .charts import densities_figure, held_figure, positive_figure, scores_figure
 from .plots import timeline_figure
 from .uploads import MODEL_LINE
 from .views.pair import pair_page
+from .views.whole import WholePage, whole_page
 
 NAME = "compare"
 TITLE = "Compare"
 
+N_PLOTS = 4
+"""of the whole picture"""
 ON_LOAD = "window.earmark.compare(element, watch, (data) => trigger('hear', data))"
 
 
@@ -29,6 +33,9 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
     answer = gr.HTML("", elem_id="em-compare-answer", js_on_load=ON_LOAD, apply_default_css=False)
     lines = gr.Plot(elem_id="em-compare-lines", show_label=False, container=False)
     examples = gr.HTML("", elem_id="em-compare-examples", **plain)
+    with gr.Row(elem_id="em-whole-plots"):
+        plots = [gr.Plot(elem_id=f"em-whole-{n}", show_label=False, container=False, min_width=300) for n in range(N_PLOTS)]
+    below = gr.HTML("", elem_id="em-compare-below", **plain)
 
     def hear(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
         return answer_to(context.desk, event._data, lambda share, words: progress(share, desc=words))
@@ -36,7 +43,7 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
     answer.hear(
         hear, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, trigger_mode="always_last", show_progress="hidden", api_visibility="private"
     )
-    return pair, answer, lines, examples
+    return pair, answer, lines, examples, *plots, below
 
 
 def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
@@ -53,6 +60,23 @@ def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
 
 def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
     """What the tab's components show for a link, and the document's title."""
+    if link.whole:
+        whole = whole_page(context.store, link)
+        values = (render("whole.html", page=whole), "", None, "", *whole_figures(whole), render("whole-table.html", page=whole))
+        return values, f"{whole.title} · Earmark"
     page = pair_page(context.store, context.desk, link, context.clip)
     figure = timeline_figure(context.store, page.lines) if page.lines else None
-    return (render("compare.html", page=page), "", figure, render("compare-examples.html", page=page)), f"{page.title} · Earmark"
+    values = (render("compare.html", page=page), "", figure, render("compare-examples.html", page=page), *[None] * N_PLOTS, "")
+    return values, f"{page.title} · Earmark"
+
+
+def whole_figures(page: WholePage) -> tuple[Any, ...]:
+    """The four figures of the whole picture; none of them where there is a problem."""
+    if page.problem:
+        return (None,) * N_PLOTS
+    return (
+        held_figure(page.sides, page.random, page.narrow),
+        scores_figure(page.sides),
+        positive_figure(page.sides),
+        densities_figure(page.sides),
+    )

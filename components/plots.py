@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def density_figure(store: Store) -> go.Figure:
         except EarmarkError:
             continue
         shares[f"{entry.title or slug}, layer {entry.layer}"] = density[density > 0]
-    return _curves(shares)
+    return density_curves(shares)
 
 
 def timeline_figure(store: Store, units: Sequence[UnitId]) -> go.Figure:
@@ -70,13 +71,14 @@ def timeline_figure(store: Store, units: Sequence[UnitId]) -> go.Figure:
     return figure
 
 
-def _curves(densities: dict[str, np.ndarray]) -> go.Figure:
+def density_curves(densities: dict[str, np.ndarray], colours: Sequence[str] = COLOURS) -> go.Figure:
+    """The share of units in each fifth of a decade of density, one curve a name; densities [n] above 0."""
     import plotly.graph_objects as go
 
     lowest = min((float(np.log10(d.min())) for d in densities.values() if len(d)), default=-4.0)
     edges = np.arange(np.floor(lowest * BINS_A_DECADE), 1) / BINS_A_DECADE
     figure = go.Figure()
-    for (name, density), colour in zip(densities.items(), COLOURS * (1 + len(densities) // len(COLOURS)), strict=False):
+    for (name, density), colour in zip(densities.items(), itertools.cycle(colours), strict=False):
         counts, _ = np.histogram(np.log10(density), bins=edges)
         middle = 10 ** ((edges[:-1] + edges[1:]) / 2)
         text = [f"{n} units" for n in counts]

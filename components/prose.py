@@ -107,6 +107,11 @@ def percent(share: float | None) -> str:
     return f"{value:.{max(0, min(3, 1 - math.floor(math.log10(value))))}f} %"
 
 
+def rate(share: float) -> str:
+    """A share in percent with one decimal, for shares that are near each other."""
+    return f"{100 * share:.1f} %".replace("-", "−")
+
+
 def seconds(value: float) -> str:
     return f"{value:.2f} s"
 

@@ -107,14 +107,19 @@ def _labels(args: Args, settings: Settings) -> None:
 
 
 def _health(args: Args, settings: Settings) -> None:
-    store = Store(settings)
-    if args.recompute:
-        from .offline.training.health import recompute
-
-        figures = recompute(settings, args.dictionary)
-    else:
-        figures = store.health(args.dictionary)
+    if args.save and not args.recompute:
+        raise BadInput("--save stores what --recompute computes; give both.")
+    figures = _computed(args, settings) if args.recompute else Store(settings).health(args.dictionary)
     _print(args, figures, lambda: [f"{name}: {value}" for name, value in figures.items()])
+
+
+def _computed(args: Args, settings: Settings) -> dict[str, Any]:
+    from .offline.training.health.command import recompute, save
+
+    found = recompute(settings, args.dictionary, _workers(args))
+    if args.save:
+        save(settings, args.dictionary, found)
+    return found.json()
 
 
 def _models(args: Args, settings: Settings) -> None:

@@ -75,6 +75,10 @@ def routes(store: Store) -> list[Route]:
         return Response(encoded(pair_json(await run_in_threadpool(compare, store, a, b))), media_type="application/json")
 
     @answered
+    async def health(request: Request) -> Response:
+        return Response(encoded(await run_in_threadpool(store.health, request.path_params["dictionary"])), media_type="application/json")
+
+    @answered
     async def units(request: Request) -> Response:
         slug, kind = request.path_params["dictionary"], _format(request)
 
@@ -102,6 +106,7 @@ def routes(store: Store) -> list[Route]:
         Route("/api/find", found),
         Route("/api/compare/{a}/{b}", pair),
         Route("/api/units/{dictionary}", units),
+        Route("/api/health/{dictionary}", health),
         Route("/api/montage/{dictionary}/{index}", montage),
         *media_routes(store, cache),
         *preview_routes(store),

@@ -67,9 +67,11 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     labels = command("labels", "how many units of a dictionary have a label that holds, beside those of random directions and of shifted labels", json_=True)
     labels.add_argument("dictionary")
 
-    health = command("health", "figures of a dictionary on held-out samples", json_=True)
+    health = command("health", "how well a dictionary reconstructs, what its model still does with it, and what comes back of each unit", json_=True)
     health.add_argument("dictionary")
-    health.add_argument("--recompute", action="store_true", help="run the model again instead of reading what was stored")
+    health.add_argument("--recompute", action="store_true", help="run the model over held-out samples instead of reading what was stored")
+    health.add_argument("--save", action="store_true", help="and store what was computed")
+    health.add_argument("--workers", type=int, help="processes, with --recompute (default: one a core)")
 
     command("models", "the kinds of models that are read", json_=True)
 

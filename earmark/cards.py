@@ -150,6 +150,20 @@ class Effects:
 
 
 @dataclass(frozen=True)
+class RoundTrip:
+    """What comes back when a unit alone is decoded and encoded again, as it multiplies the decoder's row."""
+
+    own: float
+    largest: float
+    largest_unit: int
+    """the unit itself where its own value is the largest"""
+    mean: float
+    """over all units"""
+    square: float
+    """mean square over all units"""
+
+
+@dataclass(frozen=True)
 class UnitCard:
     """Everything a unit's page shows."""
 
@@ -160,5 +174,7 @@ class UnitCard:
     neighbours: tuple[Neighbour, ...] = ()
     match: Match | None = None
     label: UnitLabel | None = None
+    trip: RoundTrip | None = None
+    """None for neurons and axes, and where it has not been computed"""
     effects: Effects | None = None
     """None for what is no language model's, and where it has not been computed"""

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from .units import UnitId
 
-TABS = ("browse", "feature", "audio", "compare", "about", "find")
+TABS = ("browse", "feature", "audio", "compare", "health", "about", "find")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
 LOOKS = ("stack", "snippet", "whole")
@@ -113,6 +113,11 @@ class Link:
         )
         return link, tuple(notices)
 
+    @property
+    def whole(self) -> bool:
+        """Whether Compare shows the whole picture of a hook: no unit is chosen."""
+        return self.tab == "compare" and self.unit is None and self.other is None
+
     def query(self) -> str:
         """The query string, without '?', defaults left out."""
         f, b = self.filter, self.browse
@@ -161,6 +166,11 @@ class Link:
 def short_link(dictionary: str, unit: int) -> str:
     """The page that link previews read, which leads on to the unit's card; a query behind it goes along."""
     return f"/f/{quote(dictionary, safe='')}/{unit}"
+
+
+def whole_link(dictionary: str, tab: str) -> str:
+    """The page that link previews read of a dictionary's health (`health`) or of the whole picture of its hook (`compare`)."""
+    return f"/f/{quote(dictionary, safe='')}/{tab}"
 
 
 def unit_media_href(dictionary: str, unit: int, kind: str) -> str:

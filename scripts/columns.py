@@ -27,6 +27,10 @@ _OF = {
         "the top fifth of its non-zero positions; neurons and axes on as many positions as the median feature. Units without a row have no label that holds: "
         "precision above 0.5 and lift of 3 or more on both halves."
     ),
+    "trips": (
+        "Of an SAE: what comes back of each feature that is decoded alone (a one-hot of value 1) and encoded again, as `health --recompute --save` computes "
+        "it from the weights."
+    ),
     "sweep": (
         "Of an SAE that a sweep has chosen: every run of the sweep, the neurons and residual axes of its layer, and two untrained controls (the same "
         "autoencoder before its first step, its decoder's rows random, or training activations). It stays when the tables are built again."

@@ -117,6 +117,8 @@
     document.querySelectorAll("[data-tab]").forEach((a) => {
       const name = a.dataset.tab;
       if (name === answer.tab) a.setAttribute("aria-current", "page"); else a.removeAttribute("aria-current");
+      const bar = name === answer.tab && a.closest("nav"); // on a phone the bar scrolls
+      if (bar) bar.scrollLeft = a.offsetLeft - bar.offsetLeft - (bar.clientWidth - a.offsetWidth) / 2;
       if (name !== answer.tab && em.last[name]) a.setAttribute("href", "/?" + em.last[name]);
     });
   }

@@ -30,6 +30,8 @@ def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Lin
         link = replace(link, look=DEFAULT_LOOK)
     if link.tab == "audio":
         link = replace(link, heard=_settle_order(link.heard), sample=_settle_sample(store, link, said))
+    if link.tab == "health" or link.whole:
+        return replace(link, unit=None, sample=None, revision=_settle_revision(store, link, said)), tuple(said)
     if link.tab not in {"feature", "compare"}:
         return replace(link, unit=None, revision=None), tuple(said)
     revisions = (link.revision or "").split(".")
@@ -44,10 +46,21 @@ def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Lin
     return link, tuple(said)
 
 
+def _settle_revision(store: Store, link: Link, said: list[str]) -> str | None:
+    """The dictionary's revision now; None where it has no tables here."""
+    try:
+        now = store.dictionary(link.dictionary, fetch=False).revision
+    except EarmarkError:
+        return None
+    if link.revision and not now.startswith(link.revision):
+        said.append(f"{link.dictionary} was rebuilt since this link was made (then {link.revision}, now {now}): these are the new one's figures.")
+    return now
+
+
 def _settle_unit(store: Store, slug: str, asked: int | None, revision: str, said: list[str], in_pair: bool = False) -> tuple[int, str]:
     """A unit that there is, and its dictionary's revision now."""
     dictionary = store.dictionary(slug)
-    unit = _pick(store, slug, in_pair) if asked is None else min(max(asked, 0), dictionary.n_units - 1)
+    unit = pick(store, slug, in_pair) if asked is None else min(max(asked, 0), dictionary.n_units - 1)
     if asked is not None and unit != asked:
         said.append(f"{slug} has units 0 to {dictionary.n_units - 1}; {asked} is none of them. This is {unit}.")
     if revision and not dictionary.revision.startswith(revision):
@@ -108,7 +121,7 @@ def _settle_order(heard: HeardView) -> HeardView:
     return HeardView(heard.order if heard.order in ORDERS else "relative")
 
 
-def _pick(store: Store, slug: str, in_pair: bool) -> int:
+def pick(store: Store, slug: str, in_pair: bool) -> int:
     """Some unit that has been heard in at least five samples; for a pair one that has a partner like it."""
     frame = store.units_frame(slug)
     heard = frame["n_samples"] >= 5

@@ -138,6 +138,12 @@ def choices(store: Store, link: Link) -> tuple[Choice, ...]:
     return tuple(found)
 
 
+def with_tables(store: Store, current: str) -> tuple[tuple[str, str], ...]:
+    """(slug, title) of the dictionaries that have tables, and of the current one."""
+    entries = (e for e in store.catalog.dictionaries.values() if e.slug == current or store.has_tables(e.slug))
+    return tuple((e.slug, f"{e.title or prose.KIND_TITLES[e.kind]}, {e.model} layer {e.layer}") for e in entries)
+
+
 def browse_page(store: Store, link: Link) -> BrowsePage:
     picker = choices(store, link)
     try:

@@ -17,6 +17,8 @@ from earmark.units import UnitId
 
 from .. import prose
 from ..figures import TraceView, line_view, log_share, ticks
+from .address import pick
+from .listing import with_tables
 from .unit import LEAD_S, FeaturePage, feature_page
 
 N_CLIPS = 4
@@ -88,6 +90,8 @@ class PairPage:
     """whose line plots are drawn"""
     expected_shared: float = 0.0
     """strongest clips that two units without any relation would share"""
+    another: str = ""
+    """address of some other pair"""
 
     @property
     def first(self) -> UnitId:
@@ -98,12 +102,13 @@ def pair_page(store: Store, desk: Desk, link: Link, token: str) -> PairPage:
     """Everything that the comparison of a settled link shows; `token` is the visitor's own clip's, or empty."""
     units = [UnitId(link.dictionary, link.unit or 0), *((link.other,) if link.other else ())]
     sides = tuple(feature_page(store, Link("feature", u.dictionary, u.index)) for u in units)
-    choices = tuple((e.slug, _title(store, e.slug)) for e in store.catalog.dictionaries.values() if e.slug == link.dictionary or store.has_tables(e.slug))
+    choices = with_tables(store, link.dictionary)
+    another = Link("compare", link.dictionary, pick(store, link.dictionary, in_pair=True)).href() if store.has_tables(link.dictionary) else ""
     title = " and ".join([sides[0].title, *(s.title.lower() for s in sides[1:])])
     problems = [s.problem for s in sides if s.problem]
     if problems or link.other is None:
         nobody = f"Nothing correlates with {sides[0].title.lower()}: it is silent, or alone over its layer. Choose a unit yourself."
-        return PairPage(link, title, sides, choices, problem=problems[0] if problems else nobody)
+        return PairPage(link, title, sides, choices, problem=problems[0] if problems else nobody, another=another)
     a, b = units
     pair = compare(store, a, b)
     proposed = partner(store, a)
@@ -116,13 +121,8 @@ def pair_page(store: Store, desk: Desk, link: Link, token: str) -> PairPage:
     expected = pair.n_top**2 / max(pair.n_samples, 1)
     clips = tuple(_choices(store, link, pair, samples, own))
     return PairPage(
-        link, title, sides, choices, pair, None, proposed if proposed != b else None, shares, chart, clips, _lines(store, (a, b)), expected
+        link, title, sides, choices, pair, None, proposed if proposed != b else None, shares, chart, clips, _lines(store, (a, b)), expected, another
     )  # fmt: skip
-
-
-def _title(store: Store, slug: str) -> str:
-    entry = store.catalog.dictionary(slug)
-    return f"{entry.title or prose.KIND_TITLES[entry.kind]}, {entry.model} layer {entry.layer}"
 
 
 def _lines(store: Store, units: tuple[UnitId, UnitId]) -> tuple[UnitId, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -52,6 +53,27 @@ class QualityMeter:
         active = f > 0
         self._n_active += float(np.count_nonzero(f))
         self._fired += active.sum(axis=0)
+
+    def merge(self, other: QualityMeter) -> None:
+        """As if both had seen one stream."""
+        for name in ("n_positions", "_error", "_square", "_n_active", "_sum", "_fired"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def state(self) -> dict[str, NDArray]:
+        """What `restore` takes: arrays by name."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, NDArray]) -> QualityMeter:
+        meter = cls(int(state["n_units"]), int(state["width"]))
+        for name in vars(meter):
+            setattr(meter, name, state[name] if state[name].ndim else state[name].item())
+        return meter
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """[width] mean of the inputs."""
+        return (self._sum / max(self.n_positions, 1)).astype(np.float32)
 
     def result(self) -> Quality:
         n = max(self.n_positions, 1)

@@ -50,15 +50,27 @@ def places(model: LoadedModel, sites: Sequence[tuple[str, int]]) -> list[Place]:
 
 def read_samples(corpus: Corpus, group: int, model: LoadedModel) -> Iterator[tuple[int, str, Waveform | TokenSample]]:
     """(row, id, sample) of one row group of a corpus. Raises BadInput when its windows are of another model's tokens."""
+    _check(corpus, model)
+    if isinstance(model, TextModel):
+        yield from ((row, name, model.window(ids)) for row, name, ids in _column(corpus, group, "tokens"))
+    else:
+        yield from read_sounds(corpus, group)
+
+
+def read_sample(corpus: Corpus, name: str, model: LoadedModel) -> Waveform | TokenSample:
+    """One sample by its id; as `read_samples` reads it."""
+    _check(corpus, model)
+    if isinstance(model, TextModel):
+        return model.window(corpus.table.row(corpus.row(name), ["tokens"])["tokens"])
+    return decode(corpus.audio(name)[0], CORPUS_LIMITS).waveform
+
+
+def _check(corpus: Corpus, model: LoadedModel) -> None:
     text = isinstance(model, TextModel)
     if corpus.manifest.get("modality", "audio") != model.modality:
         raise BadInput(f"{model.slug} reads {'texts' if text else 'sounds'}; the corpus '{corpus.manifest['slug']}' holds others.")
     if isinstance(model, TextModel) and (corpus.manifest.get("model"), tuple(corpus.manifest.get("before", ()))) != (model.slug, model.before):
         raise BadInput(f"'{corpus.manifest['slug']}' is cut into tokens of {corpus.manifest.get('model')}. Make it again with --model {model.slug}.")
-    if isinstance(model, TextModel):
-        yield from ((row, name, model.window(ids)) for row, name, ids in _column(corpus, group, "tokens"))
-    else:
-        yield from read_sounds(corpus, group)
 
 
 def read_sounds(corpus: Corpus, group: int) -> Iterator[tuple[int, str, Waveform]]:

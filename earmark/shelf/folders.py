@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..cards import Effects, UnitLabel
+from ..cards import Effects, RoundTrip, UnitLabel
 from ..errors import BadTable, NotFound
 from ..passages import cut, word_around
 from ..speech import Span, Speech
 from ..units import SIGNED_KINDS
 from .catalog import DictionaryEntry
 from .hub.remote import Folder
-from .schema import EFFECTS, LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TableSpec
+from .schema import EFFECTS, LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TRIPS, TableSpec
 from .tables import Table, read_manifest
 
 NEAR = (60, 30)
@@ -215,6 +215,26 @@ class Dictionary:
         lists = (tuple(zip(row[f"{end}_tokens"], row[f"{end}_values"], strict=True)) for end in ("top", "bottom"))
         return Effects(*lists, kurtosis=row["kurtosis"])
 
+    @cached_property
+    def nearest(self) -> np.ndarray:
+        """float32 [n]: the cosine of each unit's direction with the nearest other one; empty for axes, which stand at right angles."""
+        cosines = self.table("units").all(["cosines"]).column("cosines").combine_chunks()
+        return pc.list_element(cosines.filter(pc.greater(pc.list_value_length(cosines), 0)), 0).to_numpy()
+
+    @cached_property
+    def trips(self) -> dict[str, np.ndarray] | None:
+        """The columns of the table `trips` [n_units]; None where nobody has computed it."""
+        if not self.has(TRIPS):
+            return None
+        table = self.table(TRIPS.name).all()
+        return {name: table.column(name).to_numpy() for name in table.column_names}
+
+    def trip(self, index: int) -> RoundTrip | None:
+        """A unit's round trip; None where nobody has computed it."""
+        if self.trips is None:
+            return None
+        return RoundTrip(**{name: column[index].item() for name, column in self.trips.items() if name != "unit"})
+
     @property
     def signed(self) -> bool:
         """Whether values can be negative: told by the manifest; by the kind in one that was written before manifests told it."""
@@ -225,7 +245,7 @@ class Dictionary:
         return self.manifest["n_units"]
 
     def has(self, spec: TableSpec) -> bool:
-        """Whether there is such a table; not every dictionary has labels, effects or a sweep."""
+        """Whether there is such a table; not every dictionary has labels, effects, round trips or a sweep."""
         return any(name.startswith(f"{spec.name}-") for name in self.manifest["files"])
 
     def table(self, name: str) -> Table:

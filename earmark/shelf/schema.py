@@ -253,5 +253,23 @@ EFFECTS = TableSpec(
     rows_a_group=256,
 )
 
-SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS, EFFECTS, SWEEP)
+TRIPS = TableSpec(
+    "trips",
+    pa.schema(
+        [
+            _column("unit", pa.int32(), "", "index, from 0; only an SAE's units have a way back"),
+            _column(
+                "own", pa.float32(), "f", "what comes back of the unit: encode(decode(one-hot of it)) at the unit itself, as it multiplies the decoder's row"
+            ),
+            _column("largest", pa.float32(), "f", "largest value that comes back of any unit"),
+            _column("largest_unit", pa.int32(), "", "that unit; the unit itself where its own value is the largest"),
+            _column("mean", pa.float32(), "f", "mean over all units of what comes back"),
+            _column("square", pa.float32(), "f squared", "mean square over all units of what comes back"),
+        ]
+    ),
+    key="unit",
+    rows_a_group=1024,
+)
+
+SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS, EFFECTS, SWEEP, TRIPS)
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ..cards import Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitStats
 from ..errors import BadInput, BadTable, EarmarkError
+from ..health import QUALITY, round_trip, spread
 from ..settings import Settings
 from ..swept import SweptRun
 from ..units import UnitId
@@ -65,21 +66,22 @@ class Store:
             return False
 
     def health(self, slug: str) -> dict[str, Any]:
-        """The stored figures of a dictionary: {l0, fvu, dead, n_positions, ...}; l0 and fvu are held-out and null for what is no SAE.
+        """The stored figures of a dictionary; null for what has not been computed or does not apply (`QUALITY` says what each of them is).
 
-        dead is the share of units that are 0 over the whole corpus, where there are tables.
+        l0, fvu and what the model still does are those of held-out samples; dead is the share of units that are 0 over the whole corpus.
         """
-        manifest = read_manifest(self.settings.data / self.catalog.dictionary(slug).slug)
-        quality, tables = manifest.get("quality") or {}, manifest.get("tables") or {}
+        tables = self.has_tables(slug)
+        manifest = self.dictionary(slug).manifest if tables else read_manifest(self.settings.data / self.catalog.dictionary(slug).slug)
+        quality, over = manifest.get("quality") or {}, manifest.get("tables") or {}
         return {
-            "l0": quality.get("l0"),
-            "fvu": quality.get("fvu"),
-            "dead": tables.get("dead"),
-            "n_positions": quality.get("n_positions", tables.get("n_positions")),
-            "density": quality.get("density"),
+            **{name: quality.get(name) for name in QUALITY},
+            "dead": over.get("dead"),
             "dead_held_out": quality.get("dead"),
-            "corpus": tables.get("corpus"),
-            "n_corpus_positions": tables.get("n_positions"),
+            "n_positions": quality.get("n_positions", over.get("n_positions")),
+            "corpus": over.get("corpus"),
+            "n_corpus_positions": over.get("n_positions"),
+            "decoder_cosine": spread(self.dictionary(slug).nearest) if tables else None,
+            "round_trip": round_trip(self.dictionary(slug).trips) if tables else None,
             "revision": manifest.get("revision"),
         }
 
@@ -114,6 +116,7 @@ class Store:
             match=match,
             label=d.labels.get(unit.index),
             effects=d.effects(unit.index),
+            trip=d.trip(unit.index),
         )
 
     def _examples(self, d: Dictionary, index: int) -> tuple[Example, ...]:

@@ -1,8 +1,9 @@
-"""`/f/DICTIONARY/UNIT`: the small page that link previews read, and that leads a person on to the unit's card."""
+"""`/f/DICTIONARY/UNIT`, `/health` and `/compare`: the small pages that link previews read, and that lead a person on to the page itself."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from jinja2 import Environment
 from starlette.concurrency import run_in_threadpool
@@ -11,11 +12,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from ..errors import EarmarkError
-from ..links import Link, short_link, unit_media_href
+from ..links import Link, short_link, unit_media_href, whole_link
 from ..shelf.store import Store
 from .answers import answered, unit_of
 from .media import description_of, modality_of, place_of, unit_title
 from .pictures import SHARE_SIZE
+from .records import VAGUE
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:\d{1,5})?")
 
@@ -32,14 +34,16 @@ _PAGE = Environment(autoescape=True).from_string("""<!doctype html>
 <meta property="og:title" content="{{ title }}">
 <meta property="og:description" content="{{ description }}">
 <meta property="og:url" content="{{ base }}{{ short }}">
+{% if image %}
 <meta property="og:image" content="{{ base }}{{ image }}">
 <meta property="og:image:width" content="{{ size[0] }}">
 <meta property="og:image:height" content="{{ size[1] }}">
 <meta property="og:image:alt" content="{{ alt }}">
-<meta name="twitter:card" content="summary_large_image">
+<meta name="twitter:image" content="{{ base }}{{ image }}">
+{% endif %}
+<meta name="twitter:card" content="{{ 'summary_large_image' if image else 'summary' }}">
 <meta name="twitter:title" content="{{ title }}">
 <meta name="twitter:description" content="{{ description }}">
-<meta name="twitter:image" content="{{ base }}{{ image }}">
 <link rel="canonical" href="{{ base }}{{ page }}">
 <meta http-equiv="refresh" content="0; url={{ page }}">
 <style>body{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem;color:#1a1a1f;background:#fbf9f4}a{color:#a8380b}</style>
@@ -47,7 +51,7 @@ _PAGE = Environment(autoescape=True).from_string("""<!doctype html>
 <body>
 <h1>{{ title }}</h1>
 <p>{{ description }}</p>
-<p><a href="{{ page }}">Open it in Earmark and {{ verb }}</a></p>
+<p><a href="{{ page }}">Open it in Earmark{% if image %} and {{ verb }}{% endif %}</a></p>
 </body>
 </html>
 """)
@@ -67,29 +71,54 @@ def base_of(request: Request) -> str:
     return f"{scheme}://{host}"
 
 
+def health_words(store: Store, slug: str) -> tuple[str, str]:
+    """(title, one sentence) of a dictionary's health."""
+    known = store.health(slug)
+    said = [f"L0 {known['l0']:.3g}", f"FVU {known['fvu']:.1%}"] if known["fvu"] is not None else []
+    said += [f"{known['dead']:.1%} of the units silent"] if known["dead"] is not None else []
+    said += [f"{known['ce_recovered']:.1%} of the model's cross-entropy recovered"] if known["ce_recovered"] is not None else []
+    return f"Health · {place_of(store, slug)}", ", ".join(said) + "." if said else "Nothing has been computed yet."
+
+
+def whole_words(store: Store, slug: str) -> tuple[str, str]:
+    """(title, one sentence) of the whole picture of a hook: which share of each dictionary's eligible units has a label that holds."""
+    entry = store.catalog.dictionary(slug)
+    said = []
+    for sibling in (e for e in store.catalog.siblings(slug) if store.has_tables(e.slug)):
+        labels = store.dictionary(sibling.slug).manifest.get("labels")
+        if labels:
+            narrow = sum(n for kind, n in labels["held"].items() if kind not in VAGUE)
+            said.append(f"{narrow / max(labels['n_eligible'], 1):.1%} of {sibling.title or sibling.slug}")
+    return f"Features, neurons and axes · {entry.model} layer {entry.layer}", f"Names hold for {', '.join(said)}." if said else "No labels yet."
+
+
 def preview_routes(store: Store) -> list[Route]:
-    @answered
-    async def preview(request: Request) -> Response:
-        unit = unit_of(request)
-        asked, _ = Link.parse({**request.query_params, "tab": "feature", "dictionary": unit.dictionary, "unit": str(unit.index)})
-        modality = "audio"
-        headers, status = {"Cache-Control": "no-cache", "Vary": "X-Forwarded-Host, X-Forwarded-Proto"}, 200
+    def page(request: Request, slug: str, words: Callable[[], tuple[str, str]], short: str, asked: Link, image: str | None = None) -> Response:
+        modality, status = "audio", 200
         try:
-            modality = modality_of(store, unit.dictionary)
-            title = f"{unit_title(store, unit)} · {place_of(store, unit.dictionary)}"
-            description = await run_in_threadpool(description_of, store, unit)
+            modality = modality_of(store, slug)
+            title, description = words()
         except EarmarkError as error:
             title, description, status = "Earmark", str(error), error.status
-        text = _PAGE.render(
-            title=title,
-            description=description,
-            base=base_of(request),
-            short=short_link(unit.dictionary, unit.index),
-            image=unit_media_href(unit.dictionary, unit.index, "png"),
-            page=asked.href(),
-            size=SHARE_SIZE,
-            **_SAID[modality],
-        )
-        return HTMLResponse(text, status, headers)
+        said = {"title": title, "description": description, "short": short, "image": image, **_SAID[modality]}
+        text = _PAGE.render(base=base_of(request), page=asked.href(), size=SHARE_SIZE, **said)
+        return HTMLResponse(text, status, {"Cache-Control": "no-cache", "Vary": "X-Forwarded-Host, X-Forwarded-Proto"})
 
-    return [Route("/f/{dictionary}/{index}", preview)]
+    @answered
+    async def unit_page(request: Request) -> Response:
+        unit = unit_of(request)
+        asked, _ = Link.parse({**request.query_params, "tab": "feature", "dictionary": unit.dictionary, "unit": str(unit.index)})
+        image = unit_media_href(unit.dictionary, unit.index, "png")
+        words = lambda: (f"{unit_title(store, unit)} · {place_of(store, unit.dictionary)}", description_of(store, unit))  # noqa: E731
+        return await run_in_threadpool(page, request, unit.dictionary, words, short_link(unit.dictionary, unit.index), asked, image)
+
+    def whole_page(tab: str, words: Callable[[Store, str], tuple[str, str]]) -> Route:
+        @answered
+        async def answer(request: Request) -> Response:
+            slug = request.path_params["dictionary"]
+            asked, _ = Link.parse({**request.query_params, "tab": tab, "dictionary": slug})
+            return await run_in_threadpool(page, request, slug, lambda: words(store, slug), whole_link(slug, tab), asked)
+
+        return Route(f"/f/{{dictionary}}/{tab}", answer)
+
+    return [whole_page("health", health_words), whole_page("compare", whole_words), Route("/f/{dictionary}/{index}", unit_page)]

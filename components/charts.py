@@ -1,0 +1,195 @@
+"""Figures of whole dictionaries, drawn by plotly: functions from plain values to a figure. No gradio; plotly is imported when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earmark.swept import SweptRun
+
+from . import prose
+from .plots import AXIS, INK, LINES, PLAIN, density_curves
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from .views.whole import Held, Side
+
+KIND_COLOURS = {"sae": LINES[0], "neurons": LINES[1], "residual": LINES[2]}
+CHANCE = "#a16207"
+HEIGHT = 300
+N_BINS = 40
+MAX_POINTS = 1500
+INSIDE = {"xanchor": "right", "bgcolor": "rgba(0,0,0,0)"}
+"""a legend within the figure: on a phone there is no room beside it"""
+
+
+def _figure(title: str, **layout: Any) -> go.Figure:
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    margin = {"margin": {"l": 8, "r": 8, "t": 34 if title else 8, "b": 8}}
+    figure.update_layout(height=HEIGHT, title={"text": title, "font": {"size": 15}, "x": 0, "xref": "container", "xanchor": "left"}, **PLAIN | margin, **layout)
+    figure.update_xaxes(**AXIS)
+    figure.update_yaxes(**AXIS)
+    return figure
+
+
+# -- one dictionary ------------------------------------------------------------------------------------------------------
+
+
+def cosine_figure(cosines: NDArray[np.floating], noun: str) -> go.Figure:
+    """How near each unit's direction is to the nearest other one of its dictionary: units in bins of the cosine."""
+    figure = _figure("", showlegend=False, bargap=0.04)
+    counts, edges = np.histogram(cosines, bins=N_BINS, range=(min(0.0, float(cosines.min(initial=0))), 1.0))
+    text = [
+        f"{prose.count(int(n))} {noun} whose nearest direction has a cosine from {a:.2f} to {b:.2f}" for n, a, b in zip(counts, edges, edges[1:], strict=False)
+    ]
+    figure.add_bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=counts,
+        width=np.diff(edges),
+        marker={"color": LINES[0]},
+        text=text,
+        textposition="none",
+        hovertemplate="%{text}<extra></extra>",
+    )
+    figure.update_xaxes(title="cosine with the nearest")
+    figure.update_yaxes(title=noun)
+    return figure
+
+
+def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
+    """What comes back of each unit that is decoded alone and encoded again, sorted by its own value, beside the largest, the mean and the mean square."""
+    order = np.argsort(-trips["own"], kind="stable")
+    kept = np.unique(np.linspace(0, len(order) - 1, min(len(order), MAX_POINTS)).round().astype(int))
+    units = trips["unit"][order][kept]
+    figure = _figure("", legend=INSIDE | {"x": 0.02, "xanchor": "left", "y": 0.62, "yanchor": "middle"})
+    lines = (
+        ("largest", "largest of any unit", LINES[1], "dot"),
+        ("own", "the unit itself", LINES[0], "solid"),
+        ("mean", "mean of all", LINES[2], "solid"),
+        ("square", "mean square", CHANCE, "dash"),
+    )
+    for column, name, colour, dash in lines:
+        hover = f"{name}: %{{y:.3g}}, unit %{{customdata}}<extra></extra>"
+        y = np.where(trips[column] > 0, trips[column], np.nan)[order][kept]  # 0 has no place on a logarithmic axis
+        figure.add_scatter(x=kept + 1, y=y, name=name, customdata=units, mode="lines", line={"color": colour, "width": 1.6, "dash": dash}, hovertemplate=hover)
+    figure.update_xaxes(title="units in order")
+    figure.update_yaxes(title="value", type="log", tickformat=".1~g")
+    return figure
+
+
+def sweep_figure(runs: Sequence[SweptRun]) -> go.Figure:
+    """Share of units that hold by phone or word against FVU: the trained ones, the shipped one, untrained controls; neurons and axes as lines."""
+    figure = _figure("", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    placed = [run for run in runs if run.fvu is not None and run.held_share is not None]
+    groups = (
+        ("trained", [r for r in placed if not r.control and not r.shipped], LINES[0], "circle", 9),
+        ("nobody has trained", [r for r in placed if r.control], CHANCE, "diamond", 11),
+        ("shipped", [r for r in placed if r.shipped], LINES[0], "star", 17),
+    )
+    for name, found, colour, symbol, size in groups:
+        if found:
+            figure.add_scatter(
+                x=[r.fvu for r in found], y=[r.held_share for r in found], text=[_told(r) for r in found], name=name, mode="markers",
+                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 1, "color": INK}}, hovertemplate="%{text}<extra></extra>",
+            )  # fmt: skip
+    for run, colour in zip((r for r in runs if r.fvu is None and r.held_share is not None), LINES[1:], strict=False):
+        figure.add_hline(
+            y=run.held_share,
+            line={"color": colour, "dash": "dash", "width": 1.4},
+            annotation_text=f"{run.name}: {prose.percent(run.held_share)}",
+            annotation_position="top right",
+        )
+    figure.update_xaxes(title="FVU, held out", tickformat=".0%", range=[0, 1.02])
+    figure.update_yaxes(title="hold, of the eligible", tickformat=".0%", rangemode="tozero")
+    return figure
+
+
+def _told(run: SweptRun) -> str:
+    made = f"{prose.count(run.n_units)} units, k {run.k}" + (f", {prose.count(run.n_activations)} activations seen" if run.n_activations else "")
+    return f"<b>{run.name}</b><br>{run.kind}, {made}<br>FVU {prose.percent(run.fvu)}, {prose.percent(run.held_share)} hold, {prose.percent(run.dead)} silent"
+
+
+# -- the dictionaries over a hook ----------------------------------------------------------------------------------------
+
+
+def positive_figure(sides: Sequence[Side]) -> go.Figure:
+    """Share of all values above 0, a dot a dictionary on a logarithmic axis, which has no 0 for bars to stand on."""
+    figure = _figure("Values above 0", showlegend=False)
+    shares = [side.positive for side in sides]
+    figure.add_scatter(
+        y=[side.title for side in sides], x=shares, mode="markers+text", marker={"color": [KIND_COLOURS[side.entry.kind] for side in sides], "size": 15},
+        text=[prose.percent(s) for s in shares], textposition=["top right" if s < 0.1 else "top left" for s in shares],
+        hovertemplate="%{text} of all values of the %{y}<extra></extra>",
+    )  # fmt: skip
+    lowest = min((s for s in shares if s > 0), default=0.01)
+    figure.update_xaxes(type="log", range=[np.floor(np.log10(lowest)) - 0.15, 0.1], tickformat=".3~%", dtick=1, title="share of all values")
+    figure.update_yaxes(range=[-0.6, len(sides) - 0.3])
+    return figure
+
+
+def densities_figure(sides: Sequence[Side]) -> go.Figure:
+    """How often units fire: the share of each dictionary's units in each fifth of a decade of density."""
+    figure = density_curves({side.title: side.density[side.density > 0] for side in sides}, [KIND_COLOURS[side.entry.kind] for side in sides])
+    figure.update_layout(title={"text": "How often units fire", "font": {"size": 15}, "x": 0, "xref": "container"}, margin={"l": 8, "r": 8, "t": 34, "b": 8})
+    return figure
+
+
+def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> go.Figure:
+    """Shares of units whose label holds: by a narrow kind, and by a class or a context; beside random directions and shifted labels."""
+    rows = [(side.title, side.held) for side in sides if side.held] + ([("Random directions", random)] if random else [])
+    rows += [(f"{side.title}, shifted labels", side.shifted) for side in sides if side.shifted and side.entry.kind == "sae"]
+    figure = _figure("Units whose label holds", barmode="stack", legend=INSIDE | {"x": 1, "y": 0, "yanchor": "bottom"})
+    names = [name for name, _ in rows][::-1]
+    for title, colour, share, n in (
+        (narrow or "label", LINES[0], lambda h: h.share, lambda h: h.n),
+        ("class or context", "rgba(128,128,128,.45)", lambda h: h.vague, lambda h: h.n_vague),
+    ):
+        found = [held for _, held in rows][::-1]
+        text = [f"{prose.count(n(h))} of {prose.count(h.of)}: {prose.percent(share(h))}" for h in found]
+        figure.add_bar(
+            y=names,
+            x=[share(h) for h in found],
+            name=title,
+            orientation="h",
+            marker={"color": colour},
+            text=text,
+            textposition="none",
+            hovertemplate=title + ", %{text}<extra>%{y}</extra>",
+        )
+    figure.update_xaxes(tickformat=".0%", title="of the eligible units")
+    return _or_sentence(figure, rows, "Nobody has looked for labels here yet.")
+
+
+def scores_figure(sides: Sequence[Side]) -> go.Figure:
+    """How exactly the labels hold: units in bins of precision on the samples that did not choose them."""
+    figure = _figure("How well the names hold", legend=INSIDE | {"x": 1, "y": 1})
+    edges = np.linspace(0.5, 1.0, 21)
+    named = [side for side in sides if len(side.precisions)]
+    for side in named:
+        counts, _ = np.histogram(side.precisions, bins=edges)
+        text = [prose.count(int(n)) for n in counts]
+        hover = f"%{{text}} {side.noun} at a precision of about %{{x:.0%}}<extra></extra>"
+        figure.add_scatter(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=counts / max(side.held.of if side.held else 1, 1),
+            name=side.title,
+            text=text,
+            mode="lines",
+            line={"shape": "hvh", "color": KIND_COLOURS[side.entry.kind], "width": 2},
+            hovertemplate=hover,
+        )
+    figure.update_xaxes(tickformat=".0%", title="precision, held out", range=[0.5, 1])
+    figure.update_yaxes(tickformat=".1%", title="of the eligible units")
+    return _or_sentence(figure, named, "No label holds here yet.")
+
+
+def _or_sentence(figure: go.Figure, found: Sequence[object], sentence: str) -> go.Figure:
+    if not found:
+        figure.add_annotation(text=sentence, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
+    return figure

@@ -1,0 +1,67 @@
+"""What the figure of a sweep means: the runs that a dictionary was chosen from, in one paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from earmark.swept import SweptRun
+
+from .. import prose
+
+MAX_FVU, MAX_DEAD = 0.20, 0.05
+"""the sweep's rule: of what reconstructs at least so well, with no more silent units, what holds most"""
+
+
+def sweep_words(runs: Sequence[SweptRun]) -> str:
+    """The paragraph; empty where there was no sweep."""
+    told = [run for run in runs if run.held_share is not None]
+    trained = [run for run in told if run.fvu is not None and not run.control]
+    if not trained:
+        return ""
+    lead = "Each point is an autoencoder over the same activations: how much of the variance it misses, how many of its eligible units hold by phone or word."
+    return " ".join(filter(None, (lead, _names(told, trained), _fvu(trained), _chosen(trained), _neurons(told, trained))))
+
+
+def _names(told: Sequence[SweptRun], trained: Sequence[SweptRun]) -> str:
+    """Whether what nobody has trained leads."""
+    best = max((run for run in told if run.control and run.fvu is not None), key=_share, default=None)
+    if best is None:
+        return ""
+    leader = max(trained, key=_share)
+    there = f"{prose.percent(best.held_share)} at an FVU of {prose.percent(best.fvu)}"
+    if _share(best) <= _share(leader):
+        return f"Of what nobody has trained, {best.name} holds most, {there}."
+    return (
+        f"Names alone reward not training: {best.name}, which nobody has trained, holds {there}, the trained ones at most {prose.percent(leader.held_share)}."
+    )
+
+
+def _fvu(trained: Sequence[SweptRun]) -> str:
+    """How far apart are those that reconstruct alike."""
+    shares = [prose.percent(run.held_share) for run in sorted(trained, key=_share) if _fits(run)]
+    return f"FVU alone says as little: of those that miss at most {prose.percent(MAX_FVU)}, from {shares[0]} to {shares[-1]} hold." if len(shares) > 1 else ""
+
+
+def _chosen(trained: Sequence[SweptRun]) -> str:
+    shipped = next((run for run in trained if run.shipped), None)
+    if shipped is None:
+        return ""
+    rule = f"the one that holds most among those with an FVU of at most {prose.percent(MAX_FVU)} and at most {prose.percent(MAX_DEAD)} silent units"
+    return f"So both are judged together: shipped is {rule}, {prose.percent(shipped.held_share)} at an FVU of {prose.percent(shipped.fvu)}."
+
+
+def _neurons(told: Sequence[SweptRun], trained: Sequence[SweptRun]) -> str:
+    neurons = next((run for run in told if run.kind == "neurons"), None)
+    if neurons is None:
+        return ""
+    n_below = sum(_share(run) < _share(neurons) for run in trained)
+    below = f"{n_below} of the {len(trained)} trained ones hold fewer" if n_below else "none of the trained ones holds fewer"
+    return f"Of the layer's own neurons {prose.percent(neurons.held_share)} hold at the same activity; {below}."
+
+
+def _fits(run: SweptRun) -> bool:
+    return run.fvu is not None and run.fvu <= MAX_FVU
+
+
+def _share(run: SweptRun) -> float:
+    return run.held_share or 0.0
