@@ -117,11 +117,18 @@
     document.querySelectorAll("[data-tab]").forEach((a) => {
       const name = a.dataset.tab;
       if (name === answer.tab) a.setAttribute("aria-current", "page"); else a.removeAttribute("aria-current");
-      const bar = name === answer.tab && a.closest("nav"); // on a phone the bar scrolls
-      if (bar) bar.scrollLeft = a.offsetLeft - bar.offsetLeft - (bar.clientWidth - a.offsetWidth) / 2;
       if (name !== answer.tab && em.last[name]) a.setAttribute("href", "/?" + em.last[name]);
     });
+    showTab();
   }
+
+  // on a phone the bar scrolls; nodes that are moved begin at its left again
+  function showTab() {
+    const a = document.querySelector("nav [data-tab][aria-current]");
+    const bar = a?.closest("nav");
+    if (bar) bar.scrollLeft += a.getBoundingClientRect().left - bar.getBoundingClientRect().left - (bar.clientWidth - a.clientWidth) / 2;
+  }
+  document.addEventListener("earmark:view", showTab);
 
   function scrollToTop(tab, query) {
     const list = document.querySelector("#em-browse .em-count");
