@@ -20,13 +20,17 @@ from earmark.inputs.audio import decode
 from earmark.measure.quality import QualityMeter
 from earmark.measure.recovered import edits, recovered, word_errors
 from earmark.measure.trips import round_trips
+from earmark.models import llama
+from earmark.models.base import ModelFiles
 from earmark.offline.training.health import divided
 from earmark.offline.training.health.command import Found, chosen, recompute, save, trips_of
 from earmark.offline.training.health.judge import Judge, summed
 from earmark.runtime import Opened, Runtime
 from earmark.settings import Settings
+from earmark.shelf.catalog import DictionaryEntry
 from earmark.shelf.store import Store
 from earmark.units import UnitId
+from tests.fixtures.models import make_text
 from tests.fixtures.toy import N_UNITS, WIDTH
 
 # -- formulas --------------------------------------------------------------------------------------------------------------
@@ -168,6 +172,38 @@ def test_ways_equal_hooks_of_ones_own(house: Settings, toy: tuple[Runtime, Opene
         assert row[way] == pytest.approx(total, rel=3e-5), way
     assert min(abs(row[a] - row[b]) for a in ("clean", "zero") for b in ("spliced", "mean")) > 3e-4 * row["clean"], "the ways differ enough to be told apart"
     assert row["n_tokens"] == len(ids) + 1
+
+
+def test_a_texts_sinks_pass_through_unless_all_is_replaced(tmp_path: Path) -> None:
+    """Cross-entropies of every way by torch's own hook; sinks by their definition."""
+    make_text(tmp_path / "llama", "llama")
+    model = llama.load(ModelFiles("llama", {"folder": tmp_path / "llama"}))
+    sample = model.window(range(60, 74))
+    with torch.no_grad():  # two of its tokens get a norm beyond the others'
+        model.root.embed_tokens.weight[[63, 70]] *= 60
+    hook = model.hook("residual", 1)
+    g = torch.Generator().manual_seed(5)
+    W = torch.randn(40, WIDTH, generator=g)
+    sae, mean = SparseAutoencoder(W.T, W * 0.05, torch.zeros(40), torch.zeros(WIDTH), activation="topk", k=6), torch.randn(WIDTH, generator=g)
+    opened = Opened(DictionaryEntry("d", "llama", "sae", 1, "residual"), hook, sae, "0")
+    row = Judge(model, opened, sae, mean).row(sample, "")
+    x = model.capture(sample, [hook])[hook].values
+    norms = np.linalg.norm(x, axis=1)
+    spared = norms > 4 * np.median(norms)
+    spared[0] = True
+    assert sample.n_before == 1 and spared.sum() == 3
+    ids, reconstructed = torch.tensor([sample.ids]), sae.reconstruct(torch.from_numpy(x)).numpy()
+    for way in ("clean", "spliced", "zero", "mean", "spliced_all", "zero_all", "mean_all"):
+        new = {"clean": x, "spliced": reconstructed, "zero": 0 * x, "mean": np.tile(mean.numpy(), (len(x), 1))}[way.split("_")[0]]
+        new = torch.from_numpy(new if way.endswith("_all") else np.where(spared[:, None], x, new))[None]
+        handle = model.root.get_submodule(hook.module).register_forward_hook(lambda _m, _a, out, new=new: (new, *out[1:]) if isinstance(out, tuple) else new)
+        with torch.no_grad():
+            logits = model.network(ids).logits[0].log_softmax(dim=-1)
+        handle.remove()
+        assert row[way] == pytest.approx(-sum(float(logits[t, ids[0, t + 1]]) for t in range(1, len(sample.ids) - 1)), rel=1e-4), way
+    figures = summed([row])
+    assert figures["n_ce_tokens"] == len(sample.ids) - 2 and figures["ce_of"] == "the next token" and "wer" not in figures
+    assert len({round(row[way], 2) for way in row if way != "n_tokens"}) == 7, "or the ways are not told apart"
 
 
 # -- the command -----------------------------------------------------------------------------------------------------------
