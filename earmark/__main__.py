@@ -182,7 +182,7 @@ def _corpus(args: Args, settings: Settings) -> None:
 def _align(args: Args, settings: Settings) -> None:
     from .offline.corpora.align import align_corpus
 
-    print(align_corpus(settings, args.slug, _workers(args)))
+    print(align_corpus(settings, args.slug, _workers(args), args.letters))
 
 
 def _train(args: Args, settings: Settings) -> None:

@@ -103,10 +103,12 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     corpus.add_argument("--licence", help="licence of the recordings")
     corpus.add_argument("--title", help="name of the corpus for people")
     corpus.add_argument("--align", action="store_true", help="then find when each word and phone is said, as the command align does")
+    corpus.add_argument("--letters", metavar="MODEL", help="with --align, as for the command align")
     corpus.add_argument("--workers", type=int, help="processes that align (default: one a core)")
 
     align = command("align", "when each word and phone of a corpus's transcripts is said")
     align.add_argument("slug", metavar="CORPUS")
+    align.add_argument("--letters", metavar="MODEL", help="let this CTC model of the catalog name its own letters where nothing else is there")
     align.add_argument("--workers", type=int, help="processes (default: one a core)")
 
     train = command("train", "train the SAE of a catalog entry")

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ..errors import BadInput, unknown
 from ..inputs.text import Tokens
+from ..speech import Speech
 from ..units import Activations, FrameGrid, Grid, Hook, TokenGrid, TokenSample, Waveform
 from .capture import Replace, replacing, taking
 
@@ -121,6 +122,13 @@ class AudioModel(LoadedModel[Waveform, FrameGrid]):
         if not isinstance(sample, Waveform):
             raise BadInput(f"{self.slug} reads sounds, not texts. Bring a recording, or choose a dictionary over a language model.")
         return sample.samples
+
+    has_letters = False
+    """whether it names letters frame by frame"""
+
+    def letters(self, sample: Waveform) -> Speech | None:
+        """Its own letters, and the words that they spell, with their times; None where it names none."""
+        return None
 
     @abstractmethod
     def read(self, sample: Waveform, replace: Replace | None = None) -> str:

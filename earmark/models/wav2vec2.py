@@ -11,13 +11,17 @@ Papers: arXiv:2006.11477, 2106.07447, 2110.13900.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import BadInput, MissingWeights
+from ..inputs.annotations import ctc_speech
+from ..speech import Speech
 from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from .base import AudioModel, ModelFiles, ModelType
 from .capture import Replace, replacing, taking
@@ -41,10 +45,10 @@ class Wav2Vec2(AudioModel):
         "neurons": ("encoder.layers.{i}.feed_forward.output_dense", "input"),
     }
 
-    def __init__(self, slug: str, model: Any, extractor: Any, spell: Callable[[list[int]], str] | None):
-        """spell: CTC's best ids, one a frame, to text; None for a model without letters."""
+    def __init__(self, slug: str, model: Any, extractor: Any, spelling: Any):
+        """spelling: the tokenizer of its CTC letters; None for a model without letters."""
         super().__init__(slug, model.base_model, model)
-        self._model, self._extractor, self._spell = model, extractor, spell
+        self._model, self._extractor, self._spelling, self.has_letters = model, extractor, spelling, spelling is not None
         self._n_hop = math.prod(model.config.conv_stride)
         steps = [math.prod(model.config.conv_stride[:i]) for i in range(len(model.config.conv_stride))]
         self._n_field = 1 + sum((kernel - 1) * step for kernel, step in zip(model.config.conv_kernel, steps, strict=True))
@@ -78,11 +82,22 @@ class Wav2Vec2(AudioModel):
 
     def read(self, sample: Waveform, replace: Replace | None = None) -> str:
         """The letters that are likeliest at each frame, repetitions and blanks taken out (CTC); empty for a model without letters."""
-        if self._spell is None:
+        if self._spelling is None:
             return ""
-        with torch.inference_mode(), replacing(self.root, replace or {}):
-            ids = self._model(self._inputs(sample)).logits[0].argmax(dim=-1)
-        return self._spell(ids.tolist()).strip()
+        with replacing(self.root, replace or {}):
+            return self._spelling.decode(self._logits(sample).argmax(axis=1).tolist()).strip()
+
+    def letters(self, sample: Waveform) -> Speech | None:
+        """By its best path, a letter lasting as long as the frames in a row that name it."""
+        if self._spelling is None:
+            return None
+        names = self._spelling.convert_ids_to_tokens(range(self._model.config.vocab_size))
+        return ctc_speech(self._logits(sample), names, self._spelling.pad_token_id, *self.grid, separator=self._spelling.word_delimiter_token)
+
+    def _logits(self, sample: Waveform) -> NDArray[np.float32]:
+        """[n_frames, n_letters]"""
+        with torch.inference_mode():
+            return self._model(self._inputs(sample)).logits[0].float().numpy()
 
 
 def load(files: ModelFiles) -> Wav2Vec2:
@@ -96,5 +111,5 @@ def load(files: ModelFiles) -> Wav2Vec2:
     if not has_head(config, "ForCTC"):
         return Wav2Vec2(files.slug, load_network(AutoModel, folder, files.slug), extractor, None)
     model = load_network(AutoModelForCTC, folder, files.slug)
-    spell = load_part(Wav2Vec2CTCTokenizer, folder, files.slug, "vocabulary").decode if (folder / "vocab.json").is_file() else None
-    return Wav2Vec2(files.slug, model, extractor, spell)
+    spelling = load_part(Wav2Vec2CTCTokenizer, folder, files.slug, "vocabulary") if (folder / "vocab.json").is_file() else None
+    return Wav2Vec2(files.slug, model, extractor, spelling)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from earmark.errors import BadInput, BadTable
+from earmark.errors import BadInput, BadTable, EarmarkError
 from earmark.inputs.annotations import ctc_speech, fitted, parse, read_beside
+from earmark.inputs.audio import Limits, decode
 from earmark.offline.corpora.align import align_corpus
 from earmark.offline.corpora.command import make_corpus
+from earmark.offline.labels.channels import speech_channels
 from earmark.settings import Settings
 from earmark.shelf.folders import Corpus, flat_spans
 from earmark.shelf.schema import SPEECH
 from earmark.shelf.tables import files_of, put_table
 from earmark.speech import Span, Speech
+from tests.fixtures.models import LETTERS, make_speech
 
 from .test_align import SPOKEN, TRUTH
 
@@ -220,7 +226,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     (sounds / "f-damaged.TextGrid").write_text(LONG[:400])
     (sounds / "g-late.ctm").write_text("g-late 1 90.0 1.0 hello\n")
     settings = Settings(folder / "data", folder / "cache", True, 25, 60, 1200)
-    args = Namespace(table=None, transcribe=None, drop_non_speech=False, licence="CC0", title="Said")
+    args = Namespace(model=None, table=None, transcribe=None, drop_non_speech=False, licence="CC0", title="Said")
     report = make_corpus(settings, "said", "folder", str(sounds), args)
     assert report.n_samples == 7
     assert [(d.origin, d.why[:42]) for d in report.dropped] == [("f-damaged.flac", "'f-damaged.TextGrid' cannot be used. The T")]
@@ -307,3 +313,34 @@ def test_what_ships_is_aligned() -> None:
     for row in range(0, len(corpus.ids), 97):
         speech = corpus.speech(corpus.ids[row])
         assert speech is None or " ".join(w.text for w in speech.words).split() == corpus.transcripts[row].split()
+
+
+def test_a_models_letters_serve_where_nothing_else_is_there(settings: Settings, tmp_path: Path) -> None:
+    shutil.copytree(settings.data / "said", tmp_path / "data" / "said")
+    network = make_speech(tmp_path / "data" / "ctc", "wav2vec2", False)
+    make_speech(tmp_path / "data" / "plain", "wav2vec2", False, letters=False)
+    models = "".join(f'[models.{name}]\nfamily = "wav2vec2"\nmodality = "audio"\npath = "{name}"\n' for name in ("ctc", "plain"))
+    (tmp_path / "data" / "catalog.toml").write_text(models)
+    house = replace(settings, data=tmp_path / "data", cache=tmp_path / "cache")
+    report = align_corpus(house, "said", 1, "ctc")
+    assert report.outcomes == {"none": {"source": 1, "ctc": 1}, "source": {"aligned": 2, "ctc": 3}}
+
+    sound = decode(SPOKEN.joinpath("hello.flac").read_bytes(), Limits(1 << 30, 60, 60)).waveform.samples
+    with torch.no_grad():
+        best = network(torch.from_numpy((sound - sound.mean()) / np.sqrt(sound.var() + 1e-7))[None]).logits[0].argmax(-1).tolist()
+    naive, at = [], 0
+    for letter, run in itertools.groupby(best):
+        n = len(list(run))
+        if LETTERS[letter] not in {"<pad>", "|", "<unk>", "<s>", "</s>"}:
+            naive.append((LETTERS[letter], 0.02 * at + 0.0025, 0.02 * (at + n) + 0.0025))
+        at += n
+    found = Corpus(tmp_path / "data" / "said").speech("d-none")
+    assert found is not None and found.how == "ctc" and len(naive) > 3
+    assert [p.text for p in found.phones] == [letter for letter, _, _ in naive]
+    assert np.allclose([(p.start_s, p.end_s) for p in found.phones], [(a, b) for _, a, b in naive], atol=1e-5)
+    channels = {c.name: c for c in speech_channels([found], [len(best)], 0.02, 0.0025)}
+    assert set(channels["letter"].labels) == {f"letter {letter.lower()}" for letter, _, _ in naive} and not channels["phone"].labels
+    for slug, sentence in (("plain", "plain names no letters"), ("nobody", "nobody")):
+        with pytest.raises(EarmarkError, match=sentence):
+            align_corpus(house, "said", 1, slug)
+    assert align_corpus(house, "said", 1).outcomes["none"] == {"source": 1, "no transcript": 1}, "without the model its letters go again"

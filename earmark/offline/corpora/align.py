@@ -1,7 +1,8 @@
 """The command `align`: words and phones with their times for a corpus's samples, in the table `speech` beside its samples.
 
-Samples keep what their source gave; the others' transcripts are aligned. Finished row groups lie in the cache, one file each, whole or
-not at all; a second run goes on from there. The corpus's revision stays, because the samples do: no dictionary's tables are out of date.
+Samples keep what their source gave; the others' transcripts are aligned; where that gives nothing, a CTC model's own letters can serve.
+Finished row groups lie in the cache, one file each, whole or not at all; a second run goes on from there. The corpus's revision stays,
+because the samples do: no dictionary's tables are out of date.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import pyarrow.parquet as pq
 
 from ...errors import BadInput
 from ...inputs.alignment import attempt
+from ...models.base import AudioModel
+from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.folders import Corpus
 from ...shelf.schema import SPEECH
@@ -29,7 +32,7 @@ from ...speech import Span, Speech
 from ..passes import read_sounds
 from ..workers import Share, alone, run, work_folder
 
-VERSION = 1
+VERSION = 2
 """raised when what is made of a sample changes"""
 N_LISTED = 20
 
@@ -57,23 +60,36 @@ class Alignments:
         return "\n".join([*lines, f"Table 'speech': {self.n_bytes / 1e6:.2f} MB"])
 
 
-def align_corpus(settings: Settings, slug: str, n_workers: int = 1) -> Alignments:
-    """Align every sample of a corpus and put the table beside its samples. Raises BadTable for what is no corpus, BadInput for one of text."""
+def align_corpus(settings: Settings, slug: str, n_workers: int = 1, letters: str | None = None) -> Alignments:
+    """Align every sample of a corpus and put the table beside its samples.
+
+    `letters` names the model whose letters serve where nothing else is there. Raises BadTable for what is no corpus, BadInput for one of
+    text and for a model without letters.
+    """
+    if letters is not None:
+        _lettered(settings, letters)
     folder = settings.data / slug
     with alone(settings.cache, f"align-{slug}"):
         corpus = Corpus(folder)
         if corpus.manifest.get("modality", "audio") != "audio":
             raise BadInput(f"'{slug}' is a corpus of {corpus.manifest['modality']}; only sounds have times to align.")
-        work = work_folder(settings.cache, "align", slug, _key(corpus))
+        work = work_folder(settings.cache, "align", slug, _key(corpus, letters))
         done = [g for g in range(corpus.table.n_groups) if _path(work, g).exists()]
         n_done = sum(corpus.table.group(g, ["id"]).num_rows for g in done)
         if len(done) < corpus.table.n_groups:
-            run(_job, (folder, work), n_workers, len(corpus.ids), n_done, f"align {slug}")
+            run(_job, (settings, folder, work, letters), n_workers, len(corpus.ids), n_done, f"align {slug}")
         table = pa.concat_tables([pq.read_table(_path(work, g), schema=SPEECH.schema) for g in range(corpus.table.n_groups)])
         put_table(folder, SPEECH, table)
         report = _report(slug, corpus, table, folder)
         shutil.rmtree(work.parent)
     return report
+
+
+def _lettered(settings: Settings, slug: str) -> AudioModel:
+    model = Runtime(settings).model(slug)
+    if not isinstance(model, AudioModel) or not model.has_letters:
+        raise BadInput(f"{slug} names no letters. --letters takes a CTC model with its vocabulary, such as wav2vec2-base-960h.")
+    return model
 
 
 def speech_row(sample: int, speech: Speech | None, why: str = "", score: float | None = None) -> dict[str, Any]:
@@ -86,8 +102,8 @@ def _spans(spans: tuple[Span, ...]) -> list[dict[str, Any]]:
     return [{"text": s.text, "start_s": s.start_s, "end_s": s.end_s} for s in spans]
 
 
-def _key(corpus: Corpus) -> str:
-    told = [VERSION, corpus.manifest["revision"], corpus.table.n_groups, corpus.transcripts]
+def _key(corpus: Corpus, letters: str | None) -> str:
+    told = [VERSION, letters, corpus.manifest["revision"], corpus.table.n_groups, corpus.transcripts]
     told.append(corpus.speech_table.all(["how"]).column("how").to_pylist() if corpus.speech_table else None)
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
@@ -96,19 +112,20 @@ def _path(work: Path, group: int) -> Path:
     return work / f"group-{group:05d}.parquet"
 
 
-def _job(share: Share, folder: Path, work: Path) -> None:
-    corpus = Corpus(folder)
+def _job(share: Share, settings: Settings, folder: Path, work: Path, letters: str | None) -> None:
+    corpus, model = Corpus(folder), _lettered(settings, letters) if letters else None
     for group in range(share.worker, corpus.table.n_groups, share.n_workers):
         if _path(work, group).exists():
             continue
         rows = []
         for row, name, waveform in read_sounds(corpus, group):
             given = corpus.speech(name)
-            if given is not None and given.how != "aligned":
+            if given is not None and given.how == "source":
                 rows.append(speech_row(row, given, score=given.score))
             else:
                 found = attempt(waveform, corpus.transcripts[row])
-                rows.append(speech_row(row, found.speech, found.why, found.score))
+                spelt = model.letters(waveform) if model and found.speech is None else None
+                rows.append(speech_row(row, spelt) if spelt else speech_row(row, found.speech, found.why, found.score))
             share.report(1)
         file = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=SPEECH.schema), file)

@@ -60,18 +60,28 @@ Mark = Sequence[tuple[float, float, str]]
 """(start_s, end_s, label) of one sample"""
 
 
+def _spoken(said: Speech) -> tuple[Span, ...]:
+    """Its phones; the letters of a CTC model are none, although they are written alike."""
+    return () if said.how == "ctc" else said.phones
+
+
 def _phones(said: Speech) -> Mark:
-    return [(p.start_s, p.end_s, f"/{p.text.lower()}/") for p in said.phones if p.text in PHONES]
+    return [(p.start_s, p.end_s, f"/{p.text.lower()}/") for p in _spoken(said) if p.text in PHONES]
+
+
+def _letters(said: Speech) -> Mark:
+    return [(p.start_s, p.end_s, f"letter {p.text.lower()}") for p in said.phones] if said.how == "ctc" else []
 
 
 def _classes(table: dict[str, str]) -> Callable[[Speech], Mark]:
     of = {phone: name for name, phones in table.items() for phone in phones.split()}
-    return lambda said: [(p.start_s, p.end_s, of[p.text]) for p in said.phones if p.text in of]
+    return lambda said: [(p.start_s, p.end_s, of[p.text]) for p in _spoken(said) if p.text in of]
 
 
 def _edges(said: Speech) -> Mark:
     found = []
-    for before, p, after in zip([None, *said.phones], said.phones, [*said.phones[1:], None], strict=False):
+    phones = _spoken(said)
+    for before, p, after in zip([None, *phones], phones, [*phones[1:], None], strict=False):
         if p.text == SILENCE:
             continue
         if before is None or before.text == SILENCE:
@@ -87,7 +97,7 @@ def _words(said: Speech) -> Mark:
 
 def _pieces(said: Speech) -> Mark:
     """Two phones in a row, over both."""
-    pairs = zip(said.phones, said.phones[1:], strict=False)
+    pairs = zip(_spoken(said), _spoken(said)[1:], strict=False)
     return [(p.start_s, (q.start_s + q.end_s) / 2, f"/{p.text.lower()} {q.text.lower()}/") for p, q in pairs if p.text in PHONES and q.text in PHONES]
 
 
@@ -105,7 +115,7 @@ def _pauses(said: Speech) -> Mark:
     """Silences by the punctuation of the word before them, and the silence before the first word."""
     found = []
     names = {",": "pause at a comma", ".": "pause at a full stop", "!": "pause at an exclamation mark", "?": "pause at a question mark"}
-    for p in said.phones:
+    for p in _spoken(said):
         if p.text != SILENCE:
             continue
         before = [w for w in said.words if w.end_s <= p.start_s + 0.011]
@@ -141,6 +151,7 @@ def _word_name(span: Span) -> str:
 
 SPEECH: tuple[tuple[str, str, Callable[[Speech], Mark]], ...] = (
     ("phone", "phone", _phones),
+    ("letter", "phone", _letters),
     ("word", "word", _words),
     ("piece", "word", _pieces),
     ("manner", "class", _classes(MANNERS)),
@@ -148,8 +159,8 @@ SPEECH: tuple[tuple[str, str, Callable[[Speech], Mark]], ...] = (
     ("place", "class", _classes(PLACES)),
     ("voice", "class", _classes(VOICES)),
     ("edge", "class", _edges),
-    ("phone before", "context", _beside(-1, "after", lambda s: s.phones, _phone_name)),
-    ("phone after", "context", _beside(1, "before", lambda s: s.phones, _phone_name)),
+    ("phone before", "context", _beside(-1, "after", _spoken, _phone_name)),
+    ("phone after", "context", _beside(1, "before", _spoken, _phone_name)),
     ("word before", "context", _beside(-1, "after the word", lambda s: s.words, _word_name)),
     ("word after", "context", _beside(1, "before the word", lambda s: s.words, _word_name)),
     ("pause", "context", _pauses),

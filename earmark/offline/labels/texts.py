@@ -166,7 +166,7 @@ def _shown(token: Token) -> str:
 
 
 def _marked(token: Token) -> str:
-    return f"a {token.mark}" if token.mark else ""
+    return f"{'an' if token.mark[0] in 'ae' else 'a'} {token.mark}" if token.mark else ""
 
 
 # name, kind, distance in tokens, and the label of each position
