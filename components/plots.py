@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,8 @@ LINES = ("#c2410c", "#2f74c0", "#7a7a82", "#a16207")
 INK = "#7a7a82"
 """readable on the light and on the dark page"""
 PLAIN = {"margin": {"l": 8, "r": 8, "t": 26, "b": 8}, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": INK, "size": 12}}
+MAX_MARK = 90
+"""characters"""
 AXIS = {"gridcolor": "rgba(128,128,128,.2)", "zeroline": False}
 
 
@@ -40,18 +43,20 @@ def density_figure(store: Store) -> go.Figure:
 
 
 def timeline_figure(store: Store, units: Sequence[UnitId]) -> go.Figure:
-    """Each unit over the corpus's first positions, one row a unit on one axis of seconds; marks where clips begin say what is said in them."""
+    """Each unit over the corpus's first positions, one row a unit on one axis of seconds or tokens; marks where samples begin say what they say."""
     from plotly.subplots import make_subplots
 
     lines = [store.timeline(unit) for unit in units]
+    corpus = store.corpus(store.dictionary(units[0].dictionary).corpus)
+    place = "token %{x:.0f}" if corpus.is_text else "%{x:.2f} s"
     names = [f"{prose.unit_name(store.catalog.dictionary(u.dictionary).kind, u.index)} ({u.dictionary})" for u in units]
     figure: go.Figure = make_subplots(rows=len(units), shared_xaxes=True, vertical_spacing=0.09, subplot_titles=names)
     for row, (line, name, colour) in enumerate(zip(lines, names, LINES, strict=False), 1):
-        hover = "%{y:.3g} at %{x:.2f} s<extra>" + name + "</extra>"
+        hover = f"%{{y:.3g}} at {place}<extra>{name}</extra>"
         figure.add_scatter(y=line.values, x0=0, dx=line.hop_s, name=name, mode="lines", line={"color": colour, "width": 1}, hovertemplate=hover, row=row, col=1)
-    line, texts = lines[0], store.corpus(store.dictionary(units[0].dictionary).corpus).transcripts
+    line = lines[0]
     starts, base = line.starts[:-1], float(min(line.values.min(), 0))
-    said = [text or "no words" for text in texts[: len(starts)]]
+    said = [_mark(text) for text in corpus.transcripts[: len(starts)]]
     marks = {"symbol": "line-ns-open", "size": 7, "color": INK, "line": {"width": 1}}
     figure.add_scatter(
         x=[s * line.hop_s for s in starts],
@@ -66,9 +71,16 @@ def timeline_figure(store: Store, units: Sequence[UnitId]) -> go.Figure:
     figure.update_layout(height=130 * len(units) + 50, showlegend=False, hovermode="closest", **PLAIN)
     figure.update_xaxes(**AXIS)
     figure.update_yaxes(**AXIS, fixedrange=True, nticks=4)
-    figure.update_xaxes(title="seconds of the corpus, clip after clip", row=len(units), col=1)
+    axis = "tokens of the corpus, context after context" if corpus.is_text else "seconds of the corpus, clip after clip"
+    figure.update_xaxes(title=axis, row=len(units), col=1)
     figure.update_annotations(font={"size": 13}, x=0, xanchor="left")
     return figure
+
+
+def _mark(text: str) -> str:
+    """How a sample begins, for plotly, which reads its own markup in what it shows."""
+    words = " ".join(text.split())
+    return escape(words if len(words) <= MAX_MARK else words[:MAX_MARK] + "\u2026") or "no words"
 
 
 def density_curves(densities: dict[str, np.ndarray], colours: Sequence[str] = COLOURS) -> go.Figure:

@@ -45,6 +45,8 @@ class Words:
 
 
 WORDS = {"audio": Words("clip", "clips", "frame", "frames", "hear"), "text": Words("context", "contexts", "token", "tokens", "read")}
+MIXED = Words("sample", "samples", "position", "positions", "look at")
+"""of both, beside each other"""
 MODALITIES = {"audio": "Speech and sound", "text": "Text"}
 """what models take, and how a list of them is headed"""
 LOOKS = {"stack": "Stacked", "snippet": "Snippets", "whole": "Whole contexts"}

@@ -66,12 +66,15 @@ class Piece:
     sink: bool = False
 
     @property
+    def place(self) -> str:
+        return f"token {self.start}" if self.end - self.start == 1 else f"tokens {self.start}–{self.end - 1}"
+
+    @property
     def title(self) -> str:
         """What hovering over it says."""
-        place = f"token {self.start}" if self.end - self.start == 1 else f"tokens {self.start}–{self.end - 1}"
         if self.sink:
-            return f"attention sink, left out · {place}"
-        return place if self.value is None else f"{prose.short(self.value)} · {place}"
+            return f"attention sink, left out · {self.place}"
+        return self.place if self.value is None else f"{prose.short(self.value)} · {self.place}"
 
     @property
     def legible(self) -> str:

@@ -11,6 +11,7 @@ from earmark.errors import EarmarkError
 from earmark.links import Link, media_href, own_href
 from earmark.live.desk import Desk
 from earmark.live.kept import Clip
+from earmark.shelf.folders import Corpus
 from earmark.shelf.pairs import Pair, compare, partner, three_kinds
 from earmark.shelf.store import Store
 from earmark.units import UnitId
@@ -19,6 +20,7 @@ from .. import prose
 from ..figures import TraceView, line_view, log_share, ticks
 from .address import pick
 from .listing import with_tables
+from .pair_text import TextPair, scale_of, text_pair
 from .unit import LEAD_S, FeaturePage, feature_page
 
 N_CLIPS = 4
@@ -85,6 +87,8 @@ class PairPage:
     positive: tuple[tuple[str, float, float], ...] = ()
     """title, share of positive values, length of its bar in percent"""
     chart: ClipChart | None = None
+    text: TextPair | None = None
+    """in place of the chart, where the samples are texts"""
     clips: tuple[ClipChoice, ...] = ()
     lines: tuple[UnitId, ...] = ()
     """whose line plots are drawn"""
@@ -92,6 +96,12 @@ class PairPage:
     """strongest clips that two units without any relation would share"""
     another: str = ""
     """address of some other pair"""
+
+    @property
+    def words(self) -> prose.Words:
+        """How the samples of both are spoken of."""
+        found = {side.words for side in self.sides}
+        return found.pop() if len(found) == 1 else prose.MIXED
 
     @property
     def first(self) -> UnitId:
@@ -116,16 +126,25 @@ def pair_page(store: Store, desk: Desk, link: Link, token: str) -> PairPage:
     if own is not None and not {a.dictionary, b.dictionary} <= set(own.codes):
         own = None
     shares = tuple((store.catalog.dictionary(slug).title or slug, share, log_share(share)) for slug, share in pair.positive.items())
-    samples = _samples(pair, link.sample)
-    chart = _own_chart(own, token, pair) if own and not link.sample else _chart(store, desk, pair, samples[0]) if samples else None
+    corpus = store.corpus(store.dictionary(a.dictionary).corpus)
+    samples = _samples(pair, corpus, link.sample)
+    chart, text = None, None
+    if own and not link.sample:
+        chart = _own_chart(own, token, pair)
+    elif samples and all(side.is_text for side in sides):
+        text = text_pair(store, corpus, pair, samples[0])
+    elif samples and not any(side.is_text for side in sides):
+        chart = _chart(store, desk, pair, samples[0])
     expected = pair.n_top**2 / max(pair.n_samples, 1)
-    clips = tuple(_choices(store, link, pair, samples, own))
+    clips = tuple(_choices(store, corpus, link, pair, samples, own)) if chart or text else ()
     return PairPage(
-        link, title, sides, choices, pair, None, proposed if proposed != b else None, shares, chart, clips, _lines(store, (a, b)), expected, another
+        link, title, sides, choices, pair, None, proposed if proposed != b else None, shares, chart, text, clips, _lines(store, (a, b)), expected, another
     )  # fmt: skip
 
 
 def _lines(store: Store, units: tuple[UnitId, UnitId]) -> tuple[UnitId, ...]:
+    if len({store.corpus(store.dictionary(u.dictionary).corpus).is_text for u in units}) > 1:
+        return ()
     try:
         for unit in units:
             store.timeline(unit)
@@ -134,15 +153,14 @@ def _lines(store: Store, units: tuple[UnitId, UnitId]) -> tuple[UnitId, ...]:
         return ()
 
 
-def _samples(pair: Pair, first: str | None) -> tuple[str, ...]:
+def _samples(pair: Pair, corpus: Corpus, first: str | None) -> tuple[str, ...]:
     """Clips of the corpus worth seeing both units over: the one asked for, those that both rank high, each one's strongest."""
     tops = [[e.sample for e in card.examples if e.group == "top"] for card in pair.cards]
     found = [*([first] if first else []), *(s.sample for s in pair.shared), *tops[0][:2], *tops[1][:2]]
-    return tuple(dict.fromkeys(found))[:N_CLIPS]
+    return tuple(s for s in dict.fromkeys(found) if s in corpus.row_of)[:N_CLIPS]
 
 
-def _choices(store: Store, link: Link, pair: Pair, samples: tuple[str, ...], own: Clip | None) -> list[ClipChoice]:
-    corpus = store.corpus(store.dictionary(link.dictionary).corpus)
+def _choices(store: Store, corpus: Corpus, link: Link, pair: Pair, samples: tuple[str, ...], own: Clip | None) -> list[ClipChoice]:
     shared = {s.sample for s in pair.shared}
     tops = [[e.sample for e in card.examples if e.group == "top"] for card in pair.cards]
     names = [prose.unit_name(store.catalog.dictionary(c.id.dictionary).kind, c.id.index) for c in pair.cards]
@@ -154,9 +172,13 @@ def _choices(store: Store, link: Link, pair: Pair, samples: tuple[str, ...], own
 
     shown = None if own and not link.sample else samples[0] if samples else None
     found = [ClipChoice(own.transcript or "your clip", "yours", replace(link, sample=None).href(), shown is None)] if own else []
-    return found + [
-        ClipChoice(corpus.transcripts[corpus.row(s)] or "no words", note(s), replace(link, sample=s).href(), s == shown) for s in samples if s in corpus.row_of
-    ]
+    return found + [ClipChoice(_gist(corpus, pair, s) or "no words", note(s), replace(link, sample=s).href(), s == shown) for s in samples]
+
+
+def _gist(corpus: Corpus, pair: Pair, sample: str) -> str:
+    """What is said in a sound; of a text what stands around the stronger peak."""
+    at = next((e.at for card in pair.cards for e in card.examples if e.sample == sample), 0)
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in corpus.near(corpus.row(sample), at)).split())
 
 
 def _own_chart(clip: Clip, token: str, pair: Pair) -> ClipChart:
@@ -166,12 +188,10 @@ def _own_chart(clip: Clip, token: str, pair: Pair) -> ClipChart:
     return ClipChart("", clip.transcript, True, clip.duration_s, 0.0, sound, picture, ticks(clip.duration_s), lines, low, high)
 
 
-def _chart(store: Store, desk: Desk, pair: Pair, sample: str) -> ClipChart | None:
+def _chart(store: Store, desk: Desk, pair: Pair, sample: str) -> ClipChart:
     """Both units over a clip of the corpus: from what the model has heard, else from stored traces where they span the clip."""
     d = store.dictionary(pair.cards[0].id.dictionary)
     corpus = store.corpus(d.corpus)
-    if sample not in corpus.row_of:
-        return None
     row = corpus.row_of[sample]
     duration = max(corpus.durations_s[row], 1e-3)
     traces = []
@@ -193,7 +213,7 @@ def _chart(store: Store, desk: Desk, pair: Pair, sample: str) -> ClipChart | Non
 
 def _drawn(pair: Pair, traces: Sequence[tuple[np.ndarray, float] | None], hop_s: float) -> tuple[tuple[Line, Line], float, float]:
     """Both lines on one scale: shares of each unit's own largest value in the corpus."""
-    shares = [None if t is None else t[0] / _scale(card) for card, t in zip(pair.cards, traces, strict=True)]
+    shares = [None if t is None else t[0] / scale_of(card) for card, t in zip(pair.cards, traces, strict=True)]
     known = [s for s in shares if s is not None and len(s)]
     low, high = min([0.0, *(float(s.min()) for s in known)]), max([0.01, *(float(s.max()) for s in known)])
     line: Callable[[int], Line] = lambda i: _line(pair, i, shares[i], traces[i], hop_s, low, high)  # noqa: E731
@@ -205,10 +225,5 @@ def _line(pair: Pair, i: int, share: np.ndarray | None, trace: tuple[np.ndarray,
     if share is None or trace is None or not len(share):
         return Line(str(card.id), None, "")
     peak = float(trace[0].max())
-    words = f"{prose.short(peak)}, {prose.percent(max(0.0, peak / _scale(card)))} of its largest"
+    words = f"{prose.short(peak)}, {prose.percent(max(0.0, peak / scale_of(card)))} of its largest"
     return Line(str(card.id), line_view(share, trace[1], hop_s, low, high, float(share.max())), words)
-
-
-def _scale(card) -> float:
-    """A unit's largest value in the corpus; its largest magnitude where it is never positive."""
-    return card.stats.peak if card.stats.peak > 0 else abs(card.stats.low) or 1.0

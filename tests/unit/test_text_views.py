@@ -14,14 +14,19 @@ from starlette.testclient import TestClient
 
 from components import prose
 from components.card import render
+from components.plots import timeline_figure
 from components.views.address import settle
 from components.views.listing import BrowsePage, browse_page, shared_peaks
+from components.views.pair import PairPage, pair_page
+from components.views.pair_text import text_pair
 from components.views.passages import NEAR, SNIPPET, Passage, zones_of
 from components.views.passages import passages as passages_of
 from components.views.unit import feature_page
 from earmark.api import routes
 from earmark.links import BrowseView, Filter, Link
+from earmark.live.desk import Desk
 from earmark.settings import Settings
+from earmark.shelf.pairs import compare
 from earmark.shelf.store import Store
 from earmark.units import UnitId
 from tests.fixtures.shelf import DEAD_UNIT, HOSTILE, N_UNITS, build_shelf
@@ -187,3 +192,49 @@ def test_units_whose_peaks_share_a_word_lead():
     values = shared_peaks(words, around)
     assert values[0] == pytest.approx(1 + 0.19 * (1 - np.log(3) / np.log(7))) and values[1] == pytest.approx(0.6 + 0.19)
     assert values[2] == values[3] == 0 and 0.8 < values[4] < 1 and values[5] == pytest.approx(values[0] - 2)
+
+
+def paired(store: Store, a: UnitId, b: UnitId, **link) -> PairPage:
+    return pair_page(store, Desk(store), Link("compare", a.dictionary, a.index, other=b, **link), "")
+
+
+def test_two_units_over_one_text_have_the_values_of_both(texts, store):
+    a, b = UnitId(SAE, 11), UnitId(NEURONS, 5)
+    page = paired(store, a, b, sample="text-07")
+    tokens, row = texts.tokens[7], 7
+    assert page.text is not None and page.chart is None and page.text.sample == "text-07" and not page.text.waiting
+    assert [i for found in page.text.pieces for i in range(found.piece.start, found.piece.end)] == list(range(len(tokens)))
+    for unit, side in ((a, 0), (b, 1)):
+        whole = texts.traces[unit.dictionary][row][unit.index]
+        top = max(float(t[unit.index].max()) for t in texts.traces[unit.dictionary])
+        for found in page.text.pieces:
+            inside = whole[found.piece.start : found.piece.end]
+            share = float(inside[np.abs(inside).argmax()]) / top
+            assert found.shares[side] == pytest.approx(share if abs(share) >= 0.02 else 0, abs=0.021)
+    assert page.text.peaks[1].startswith(prose.short(float(texts.traces[NEURONS][row][5].max()))[:3])
+
+
+def test_a_trace_that_nobody_knows_is_not_drawn_as_zero(texts, store):
+    silent = next(name for name, t in zip(texts.ids, texts.traces[SAE], strict=True) if not t[MONEY].any())
+    page = paired(store, UnitId(SAE, MONEY), UnitId(NEURONS, 5), sample=silent)
+    assert page.text is not None and page.text.peaks[0] == "0, 0 % of its largest" and not page.text.waiting  # every peak of it is stored, and none is here
+    bare = [replace(c, examples=tuple(e for e in c.examples if e.sample != "text-07")) for c in compare(store, UnitId(SAE, 11), UnitId(NEURONS, 5)).cards]
+    found = text_pair(store, store.corpus(CORPUS), replace(compare(store, UnitId(SAE, 11), UnitId(NEURONS, 5)), cards=(bare[0], bare[1])), "text-07")
+    assert found.peaks == ("", "") and found.waiting
+    assert "its values here are not stored" in render("compare.html", page=replace(page, text=found))
+
+
+def test_comparisons_of_texts_speak_of_texts(store):
+    page = paired(store, UnitId(SAE, MONEY), UnitId(NEURONS, 5))
+    html = render("compare.html", page=page) + render("compare-examples.html", page=page)
+    assert not re.search(r"\b(clips?|frames?|hear|heard|listen|seconds|spectrogram)\b", re.sub(r"<[^>]+>", " ", html), re.IGNORECASE)
+    assert HOSTILE[:8] not in html and "<script" not in html and "\u202e" not in html
+    assert timeline_figure(store, page.lines).layout.xaxis3.title.text == "tokens of the corpus, context after context"
+    assert "<img" not in str(timeline_figure(store, page.lines).data)
+
+
+def test_a_feature_of_speech_beside_one_of_text(store):
+    page = paired(store, UnitId(SAE, MONEY), UnitId(CLIPS_SAE, 3))
+    html = render("compare.html", page=page) + render("compare-examples.html", page=page)
+    assert page.chart is None and page.text is None and not page.clips and not page.lines and page.words.samples == "samples"
+    assert "<audio" in html and 'em-passages snippet"' in html and "of 12 <" not in html and "12 clips" in re.sub(r"<[^>]+>", "", html)
