@@ -55,10 +55,13 @@ LOOK_NOTES = {
     "snippet": "a line or two around the peak; click one to see all of it",
     "whole": "every token that the model was given",
 }
+SINKS_NOTE = (
+    f"Attention sinks, tokens whose norm in the residual stream of that layer is more than {SINK_NORM:g} times the median of their context, are left out of "
+    "everything, and so is the token that the model is given in front of each context: they count as 0."
+)
 TOKENS_LEGEND = (
-    "Each token is shaded by its value, in one colour above 0 and another below; point at one to read it. Attention sinks, tokens whose norm in the residual "
-    f"stream is more than {SINK_NORM:g} times the median of their context, are left out of everything here, and so is the token that the model is given in "
-    "front of each context: they count as 0. \u21b5 is a line end, \u00b7 a space at a token's edge."
+    "Each token is shaded by its value, in one colour above 0 and another below; point at one to read it. "
+    f"{SINKS_NOTE} \u21b5 is a line end, \u00b7 a space at a token's edge."
 )
 CLEAR_KURTOSIS = 1.0
 """lists of tokens whose effect has a smaller excess kurtosis over the vocabulary are no more than the ends of noise"""

@@ -16,7 +16,7 @@ from components import prose
 from components.card import render
 from components.plots import timeline_figure
 from components.views.address import settle
-from components.views.listing import BrowsePage, browse_page, shared_peaks
+from components.views.listing import BrowsePage, browse_page, choices, shared_peaks
 from components.views.pair import PairPage, pair_page
 from components.views.pair_text import text_pair
 from components.views.passages import NEAR, SNIPPET, Passage, zones_of
@@ -238,3 +238,9 @@ def test_a_feature_of_speech_beside_one_of_text(store):
     html = render("compare.html", page=page) + render("compare-examples.html", page=page)
     assert page.chart is None and page.text is None and not page.clips and not page.lines and page.words.samples == "samples"
     assert "<audio" in html and 'em-passages snippet"' in html and "of 12 <" not in html and "12 clips" in re.sub(r"<[^>]+>", "", html)
+
+
+def test_about_tells_of_both(store):
+    link = Link("about", SAE)
+    plain = re.sub(r"<[^>]+>", " ", render("about.html", choices=choices(store, link), catalog=store.catalog))
+    assert "attention sinks" in plain and "tokens of a text" in plain and "4 times the median" in plain
