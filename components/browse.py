@@ -12,6 +12,7 @@ from .bridge import Context
 from .card import render
 from .views.bare import bare_view
 from .views.listing import browse_page
+from .views.worked import worked_examples
 
 NAME = "browse"
 TITLE = "Browse"
@@ -24,5 +25,5 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
 
 def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     """What the tab's components show for a link, and the document's title."""
-    page = replace(browse_page(context.store, link), bare=bare_view(context.store, context.desk, link))
+    page = replace(browse_page(context.store, link), bare=bare_view(context.store, context.desk, link), worked=worked_examples(context.store, link))
     return (render("browse.html", page=page),), f"{page.link.dictionary} · Earmark"

@@ -25,6 +25,8 @@ from .passages import Line, peak_lines
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .worked import Worked
+
 ROWS_A_PAGE = 24
 EXACT_KINDS = ("phone", "token", "word")
 """labels that say most: few random directions have one, while classes and contexts are cheap"""
@@ -95,6 +97,7 @@ class BrowsePage:
     """labels have been looked for"""
     bare: BareView | None = None
     """in place of the list where there are no tables"""
+    worked: tuple[Worked, ...] = ()
 
     @property
     def groups(self) -> tuple[tuple[str, tuple[Choice, ...]], ...]:

@@ -48,6 +48,8 @@ class Suggestion:
     unit: int
     note: str = ""
     """what the publisher says that it responds to"""
+    unclear: bool = False
+    """what the publisher could not make sense of"""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class DictionaryEntry:
     tables: HubTables | None = None
     """where the tables are, unless they lie beside the catalog"""
     suggestions: tuple[Suggestion, ...] = ()
+    suggested: str = "Its publisher's examples, in the publisher's words"
+    """who picked the suggestions, and how"""
     licence: str = ""
     source: str = ""
 
@@ -232,7 +236,7 @@ _NESTED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "tokenizer": (_hub_files, "{ repo, files, revision, sha256 }"),
     "tables": (_hub_tables, "{ repo, folder, revision }"),
     "packages": (lambda value: tuple(PackageFile(**p) for p in value), "a list of tables with role, package, file and sha256"),
-    "suggestions": (lambda value: tuple(Suggestion(**s) for s in value), "a list of { unit, note }"),
+    "suggestions": (lambda value: tuple(Suggestion(**s) for s in value), "a list of { unit, note, unclear }"),
 }
 
 
