@@ -50,7 +50,8 @@ class Bench:
     @cached_property
     def layer(self) -> Layer | None:
         """None where nothing is known of what is said: runs are then compared without labels."""
-        if not any(said is not None for said in said_in(self.stored.corpus)):
+        corpus = self.stored.corpus
+        if not corpus.is_text and not any(said is not None for said in said_in(corpus)):
             return None
         return Layer(self._settings, self.entry.model, self.entry.layer, str(self.entry.corpus), self._n_workers)
 

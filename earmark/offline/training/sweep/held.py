@@ -14,6 +14,8 @@ from ...labels.firing import Block, Firing, count_nonzero, firing_of
 from ...labels.label import Layer, count_by_kind, eligible, labels_that_hold
 from ..harvest import Harvest
 
+_COLUMNS = ("held_phone", "held_word", "held_class", "held_context")
+
 
 @dataclass(frozen=True)
 class Held:
@@ -21,16 +23,15 @@ class Held:
 
     n_eligible: int
     by_kind: dict[str, int]
-    """phone, word, class, context -> units whose best label is of that kind and holds"""
+    """phone (of texts: token), word, class, context -> units whose best label is of that kind and holds"""
     n_active: int
     """positions at which the median eligible unit counts as active"""
 
     def columns(self) -> dict[str, int | float]:
         """As the table of a sweep has them."""
-        named, every = self.by_kind["phone"] + self.by_kind["word"], sum(self.by_kind.values())
-        counts = {f"held_{kind}": n for kind, n in self.by_kind.items()}
-        n = max(self.n_eligible, 1)
-        return {"n_eligible": self.n_eligible, **counts, "held_share": named / n, "held_any_share": every / n}
+        counts = list(self.by_kind.values())
+        shares = {"held_share": sum(counts[:2]) / max(self.n_eligible, 1), "held_any_share": sum(counts) / max(self.n_eligible, 1)}
+        return {"n_eligible": self.n_eligible, **dict(zip(_COLUMNS, counts, strict=True)), **shares}
 
 
 def held_features(layer: Layer, stored: Harvest, sae: Dictionary, grid: tuple[float, float]) -> Held:
@@ -49,4 +50,4 @@ def held_at(layer: Layer, stored: Harvest, dictionary: Dictionary, grid: tuple[f
 def _held(layer: Layer, stored: Harvest, grid: tuple[float, float], firing: Firing, n_active: NDArray[np.int64]) -> Held:
     fit = eligible(firing)
     labels = labels_that_hold(firing, layer.ground(stored, grid))
-    return Held(int(fit.sum()), count_by_kind(labels), int(np.median(n_active[fit])) if fit.any() else 0)
+    return Held(int(fit.sum()), count_by_kind(labels, layer.kinds), int(np.median(n_active[fit])) if fit.any() else 0)
