@@ -88,7 +88,7 @@ class Side:
 
     @property
     def named_href(self) -> str:
-        return Link("browse", self.entry.slug, browse=BrowseView(named="1", sort="label")).href()
+        return Link("browse", self.entry.slug, browse=BrowseView(named="word", sort="label")).href()
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ class LoadedModel(ABC, Generic[Sample, Grid]):
     sites: ClassVar[dict[str, tuple[str, Literal["input", "output"]]]]
     """site -> (module path with {i} for the layer, side), relative to `root`"""
 
+    predicts: bool = False
+    """whether it has a head that predicts something, so that `cross_entropy` can be asked for"""
+
     def __init__(self, slug: str, root: nn.Module, network: nn.Module | None = None):
         """root: the part whose modules hooks name. network: the whole, with its head, where it has one."""
         self.slug = slug
@@ -143,7 +146,7 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
     def __init__(self, slug: str, root: Any, tokens: Tokens, n_layers: int, width: int, network: Any = None):
         """network: root with the head that predicts tokens; None for a model without."""
         super().__init__(slug, root, network)
-        self._predicts = network is not None
+        self.predicts = network is not None
         self._tokens, self._n_layers, self._width = tokens, n_layers, width
 
     @property
@@ -201,7 +204,7 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         Functions of `replace` get what `capture` gives at their hooks, [n_tokens, width] with what stands in front of the text. Raises BadInput
         as `capture` does, and for a model without the head that predicts tokens.
         """
-        if not self._predicts:
+        if not self.predicts:
             raise BadInput(f"{self.slug} was saved without the head that predicts tokens. Fetch the causal language model to see what it expects.")
         ids = self._ids(sample)
         with torch.inference_mode(), replacing(self.root, replace or {}):

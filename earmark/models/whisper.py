@@ -51,6 +51,8 @@ class Whisper(AudioModel):
         "neurons": ("encoder.layers.{i}.fc2", "input"),
     }
 
+    predicts = True
+
     def __init__(
         self,
         slug: str,

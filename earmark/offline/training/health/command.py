@@ -71,7 +71,7 @@ def recompute(settings: Settings, slug: str, n_workers: int, n_judged: int = N_J
     held_out = tuple(name for name in corpus.ids if is_held_out(name, share))
     if not held_out:
         raise BadInput(f"None of the {len(corpus.ids)} samples of {corpus_slug} is held out: figures on what training saw would flatter. Take a larger corpus.")
-    judged, by = chosen(corpus, held_out, n_judged)
+    judged, by = chosen(corpus, held_out, n_judged) if runtime.model(opened.entry.model).predicts else ((), None)
     del runtime
     with tempfile.TemporaryDirectory(dir=work_folder(settings.cache, "health")) as folder:
         plan = Plan(slug, corpus_slug, held_out, judged, Path(folder))

@@ -45,7 +45,9 @@ class Judge:
         if isinstance(sample, Waveform):
             return None
         place = place_of(self.opened)
-        return np.concatenate([np.ones(sample.n_before, bool), take(self.model, sample, [place])[place].sinks])
+        sinks = take(self.model, sample, [place])[place].sinks
+        assert sinks is not None, "texts have sinks"
+        return np.concatenate([np.ones(sample.n_before, bool), sinks])
 
     def row(self, sample: Waveform | TokenSample, transcript: str) -> dict[str, Any]:
         """{n_tokens, clean, spliced, zero, mean: sums of cross-entropies in nats; of sounds wrong words plain and spliced, and n_words}."""
