@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import BadInput, MissingWeights
 from ..inputs.annotations import ctc_speech
@@ -48,7 +49,8 @@ class Wav2Vec2(AudioModel):
     def __init__(self, slug: str, model: Any, extractor: Any, spelling: Any):
         """spelling: the tokenizer of its CTC letters; None for a model without letters."""
         super().__init__(slug, model.base_model, model)
-        self._model, self._extractor, self._spelling, self.has_letters = model, extractor, spelling, spelling is not None
+        self._model, self._extractor, self._spelling = model, extractor, spelling
+        self.has_letters = self.predicts = spelling is not None
         self._n_hop = math.prod(model.config.conv_stride)
         steps = [math.prod(model.config.conv_stride[:i]) for i in range(len(model.config.conv_stride))]
         self._n_field = 1 + sum((kernel - 1) * step for kernel, step in zip(model.config.conv_kernel, steps, strict=True))
@@ -93,6 +95,28 @@ class Wav2Vec2(AudioModel):
             return None
         names = self._spelling.convert_ids_to_tokens(range(self._model.config.vocab_size))
         return ctc_speech(self._logits(sample), names, self._spelling.pad_token_id, *self.grid, separator=self._spelling.word_delimiter_token)
+
+    def cross_entropy(self, sample: Waveform, text: str, replace: Replace | None = None) -> NDArray[np.float32]:
+        """[n_letters]: -log of the probability, in nats, of a transcript over all ways to spell it in time (CTC), in equal parts to its letters.
+
+        Letters that the model does not have are left out. Raises BadInput for a text without any that it has, and for one too long for the sound.
+        """
+        ids = self._letters_of(text)
+        if not ids:
+            raise BadInput(f"Of '{text[:60]}' {self.slug} has no letter. Bring a transcript in its language.")
+        with replacing(self.root, replace or {}):
+            steps = torch.from_numpy(self._logits(sample)).log_softmax(dim=1)[:, None]
+        loss = F.ctc_loss(steps, torch.tensor([ids]), [len(steps)], [len(ids)], blank=self._spelling.pad_token_id, reduction="sum")
+        if not torch.isfinite(loss):
+            raise BadInput(f"The transcript has {len(ids)} letters, too many for {len(steps)} frames of sound. Bring the sound's own transcript.")
+        return np.full(len(ids), float(loss) / len(ids), np.float32)
+
+    def _letters_of(self, text: str) -> list[int]:
+        """Ids of a transcript's letters, in whichever case the model has them, words apart by its own mark."""
+        known = {} if self._spelling is None else self._spelling.get_vocab()
+        spelled = "" if self._spelling is None else (self._spelling.word_delimiter_token or " ").join(text.split())
+        cases = [(letter, letter.upper(), letter.lower()) for letter in spelled]
+        return [known[next(c for c in case if c in known)] for case in cases if not known.keys().isdisjoint(case)]
 
     def _logits(self, sample: Waveform) -> NDArray[np.float32]:
         """[n_frames, n_letters]"""

@@ -202,7 +202,7 @@ def test_a_texts_sinks_pass_through_unless_all_is_replaced(tmp_path: Path) -> No
         handle.remove()
         assert row[way] == pytest.approx(-sum(float(logits[t, ids[0, t + 1]]) for t in range(1, len(sample.ids) - 1)), rel=1e-4), way
     figures = summed([row])
-    assert figures["n_ce_tokens"] == len(sample.ids) - 2 and figures["ce_of"] == "the next token" and "wer" not in figures
+    assert figures["n_ce_tokens"] == len(sample.ids) - 2 and figures["ce_of"] == "the next token of a text" and "wer" not in figures
     assert len({round(row[way], 2) for way in row if way != "n_tokens"}) == 7, "or the ways are not told apart"
 
 

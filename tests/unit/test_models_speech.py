@@ -50,6 +50,23 @@ def normalised(sound: Waveform) -> torch.Tensor:
     return torch.from_numpy((sound.samples - sound.samples.mean()) / np.sqrt(sound.samples.var() + 1e-7))[None]
 
 
+def test_ctc_loss_is_that_of_transformers(pair: tuple[Wav2Vec2, Any, bool]) -> None:
+    """Letters in the model's case, those that it lacks left out; with something else in place of a layer's output, another loss."""
+    model, network, _ = pair
+    sound, ids = noise(9_000), [LETTERS.index(letter) for letter in "TEA|HIT"]
+    found = model.cross_entropy(sound, "tea, hit?")
+    network.config.ctc_loss_reduction, network.config.ctc_zero_infinity = "sum", False
+    with torch.no_grad():
+        expected = network(normalised(sound), labels=torch.tensor([ids])).loss
+    assert model.predicts and len(found) == len(ids) and found.sum() == pytest.approx(expected.item(), rel=1e-3)
+    spoiled = model.cross_entropy(sound, "tea hit", {model.hook("residual", 1): torch.zeros_like})
+    assert abs(spoiled.sum() - found.sum()) > 1e-3 * found.sum()
+    with pytest.raises(BadInput, match="has no letter"):
+        model.cross_entropy(sound, "xyz")
+    with pytest.raises(BadInput, match="too many for"):
+        model.cross_entropy(sound, "tea " * 40)
+
+
 def test_residual_equals_hidden_states(pair: tuple[Wav2Vec2, Any, bool]) -> None:
     model, network, stable = pair
     sound = noise(9_000)

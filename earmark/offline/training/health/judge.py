@@ -20,7 +20,7 @@ from ...passes import Place, take
 
 ALL = "_all"
 """ends the names of the ways in which sinks, and what stands in front of a text, are replaced too"""
-OF_TEXT, OF_SOUND = "the next token", "the transcript's next token, by the decoder"
+OF_TEXT, OF_SOUND = "the next token of a text", "the corpus's transcript, token by token (Whisper's decoder) or letter by letter (CTC)"
 
 
 @dataclass(frozen=True)
