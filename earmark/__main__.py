@@ -147,7 +147,10 @@ def _analyse(args: Args, settings: Settings) -> None:
     result = analyse(Runtime(settings), store, args.dictionary, sound.waveform, top=args.top, order=args.order, transcribe=not args.no_transcript)
     found = analysis_json(result)
     lines = [f"{found['duration_s']:.2f} s: {found['transcript'] or ''}"]
-    lines += [f"{h['unit']:>6}  peak {h['peak']:8.3f}  {h['relative'] or math.nan:6.1%} of its largest  at {h['at_s']:6.2f} s" for h in found["hits"]]
+    lines += [
+        f"{h['unit']:>6}  peak {h['peak']:8.3f}  {h['relative'] or math.nan:6.1%} of its largest  at {h['at_s']:6.2f} s  {h['label'] or ''}"
+        for h in found["hits"]
+    ]
     _print(args, found, lambda: lines)
 
 

@@ -141,6 +141,8 @@ class UnitHit:
     """mean over all positions of the sample"""
     density: float | None
     """share of the corpus's positions where the unit is above 0; None without tables"""
+    label: str | None = None
+    """what the unit responds to, where a label holds"""
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ def _pick(store: Store, link: Link, entry: DictionaryEntry, clip: Clip | None) -
 
 
 def _known(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any]]:
-    """What the tables say of some units: label, dead, and the words of their strongest clips; nothing where there are no tables."""
+    """What the tables say of some units: dead, and the words of their strongest clips; nothing where there are no tables."""
     try:
         frame, corpus = store.units_frame(slug), store.corpus(store.dictionary(slug).corpus)
     except EarmarkError:
@@ -204,13 +204,12 @@ def _known(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any
 
 
 def _row(entry: DictionaryEntry, clip: Clip, hit: UnitHit, trace: np.ndarray, known: dict[str, Any] | None, order: str, frame: int) -> HitRow:
-    label = known["label"] if known else None
     now = {MOMENT: f"then {prose.short(float(trace[frame]))}", "mean": f"mean {prose.short(hit.mean)}"}
     return HitRow(
         unit=hit.unit,
         name=prose.unit_name(entry.kind, hit.unit),
         href=Link("feature", entry.slug, hit.unit).href(),
-        label=label if isinstance(label, str) else None,
+        label=hit.label,
         heard=known["heard"] if known else (),
         silent=known is None or bool(known["dead"]),
         trace=clip_trace(trace, clip.grid.hop_s),

@@ -85,6 +85,7 @@ def rank(
     chosen = np.lexsort((units, -key))
     fires = key > 0 if order in {MOMENT, REGION} else peaks > 0
     chosen = chosen[fires[chosen]][:top]
+    labels = _labels(store, slug)
     hits = tuple(
         UnitHit(
             unit=int(units[i]),
@@ -93,6 +94,7 @@ def rank(
             at_s=round(grid.start_s(int(at[i])), 6),
             mean=float(means[i]),
             density=_or_none(float(density[i])),
+            label=labels.get(int(units[i])),
         )
         for i in chosen
     )
@@ -118,6 +120,14 @@ def _known(store: Store, slug: str, units: np.ndarray) -> tuple[np.ndarray, np.n
     if frame.num_rows <= units.max():  # tables of another, smaller autoencoder
         return unknown, unknown
     return frame.column("peak").to_numpy()[units], frame.column("density").to_numpy()[units]
+
+
+def _labels(store: Store, slug: str) -> dict[int, str]:
+    """{unit: its label}; empty where there are none."""
+    try:
+        return {unit: label.text for unit, label in store.dictionary(slug).labels.items()}
+    except EarmarkError:
+        return {}
 
 
 def _or_none(value: float) -> float | None:

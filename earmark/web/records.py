@@ -118,7 +118,8 @@ def examples_csv(examples: Sequence[Example]) -> str:
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The units that fired on a visitor's sound, in the order asked for."""
-    hits = [{"unit": h.unit, **{n: number(getattr(h, n)) for n in ("peak", "relative", "mean", "density")}, "at_s": round(h.at_s, 6)} for h in analysis.hits]
+    names = ("peak", "relative", "mean", "density")
+    hits = [{"unit": h.unit, **{n: number(getattr(h, n)) for n in names}, "at_s": round(h.at_s, 6), "label": h.label} for h in analysis.hits]
     return {"duration_s": round(analysis.duration_s, 6), "transcript": analysis.transcript, "hits": hits}
 
 
