@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,8 +24,12 @@ from earmark.live.analysis import rank
 from earmark.live.desk import N_READERS, Desk
 from earmark.live.kept import Clip, Kept
 from earmark.settings import Settings
+from earmark.shelf.schema import LABELS
 from earmark.shelf.store import Store
+from earmark.shelf.tables import put_table
 from earmark.units import FrameGrid
+from earmark.web.records import analysis_json
+from tests.fixtures.shelf import LABEL
 from tests.fixtures.toy import N_UNITS, K, make_model, make_sae, settings_for, sound
 
 BURST_S = 0.3
@@ -303,3 +309,15 @@ def test_errors_are_those_that_visitors_read(desk: Desk):
         with pytest.raises(EarmarkError):
             call()
     assert N_UNITS == 24
+
+
+def test_what_fires_carries_its_label(house: Settings, tmp_path: Path) -> None:
+    shutil.copytree(house.data, tmp_path / "data")
+    named = {unit: f"word {unit}" for unit in range(0, 40, 2)}
+    rows = [LABEL | {"unit": unit, "label": text} for unit, text in named.items()]
+    put_table(tmp_path / "data" / "toy-neurons", LABELS, rows, {"labels": {}})
+    desk = Desk(Store(replace(house, data=tmp_path / "data")))
+    page = hits_view(desk.store, Link("audio", "toy-neurons"), heard(desk, sound(11, 1.2)))
+    assert [r.label for r in page.rows] == [named.get(r.unit) for r in page.rows] and any(r.label for r in page.rows)
+    found = analysis_json(desk.analyse("toy-neurons", sound(11, 1.2), 10, "relative"))
+    assert [h["label"] for h in found["hits"]] == [named.get(h["unit"]) for h in found["hits"]]
