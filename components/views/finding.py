@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from earmark.links import BrowseView, Link
 from earmark.shelf.store import Store
-from earmark.web.find import Found, find
+from earmark.web.find import Found, clips_saying, find
 
 from .. import prose
 from .listing import Row, unit_row
 
-N_SHOWN = 24
-"""rows of each section"""
+N_SHOWN, N_CLIPS = 24, 8
+"""rows of each section, clips"""
 EXAMPLES = ("sk", "nasal", "silence", "comma", "money", "42")
 
 
@@ -37,6 +37,16 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A clip in which it is said."""
+
+    transcript: str
+    seconds: str
+    href: str
+    """what fires on it"""
+
+
+@dataclass(frozen=True)
 class FindPage:
     """The results."""
 
@@ -44,6 +54,8 @@ class FindPage:
     n_found: int = 0
     sections: tuple[Section, ...] = ()
     places: tuple[Place, ...] = ()
+    clips: tuple[Clip, ...] = ()
+    n_clips: int = 0
     examples: tuple[tuple[str, str], ...] = ()
     """what one could type, with the address of its results"""
 
@@ -60,7 +72,23 @@ def find_page(store: Store, link: Link) -> FindPage:
     parts = (("Their number", by_number), ("Their label", by_label), ("Their strongest samples", by_words))
     sections = tuple(Section(title, _rows(store, part[:N_SHOWN]), len(part)) for title, part in parts if part)
     places = tuple(_place(store, slug, text, [f for f in found if f.dictionary == slug]) for slug in dict.fromkeys(f.dictionary for f in found))
-    return FindPage(text, len(found), sections, places, examples)
+    clips, n_clips = _clips(store, text)
+    return FindPage(text, len(found), sections, places, clips, n_clips, examples)
+
+
+def _clips(store: Store, text: str) -> tuple[tuple[Clip, ...], int]:
+    """Some of the clips that say it, and how many do: one corpus after the other, each by its first dictionary."""
+    first: dict[str, str] = {}
+    for slug, entry in store.catalog.dictionaries.items():
+        if entry.corpus and store.has_tables(slug):
+            first.setdefault(entry.corpus, slug)
+    found = [(slug, sample) for slug in first.values() for sample in clips_saying(store, slug, text)]
+    clips = []
+    for slug, sample in found[:N_CLIPS]:
+        corpus = store.corpus(store.dictionary(slug).corpus)
+        row = corpus.row(sample)
+        clips.append(Clip(corpus.transcripts[row], prose.seconds(corpus.durations_s[row]), Link("audio", slug, sample=sample).href()))
+    return tuple(clips), len(found)
 
 
 def _place(store: Store, slug: str, text: str, found: list[Found]) -> Place:

@@ -141,6 +141,15 @@ def _lines(store: Store, slug: str, revision: str) -> tuple[tuple[str, ...], ...
     return tuple(tuple(corpus.near(row, at).casefold() for row, at in zip(rows, places, strict=True)) for rows, places in pairs)
 
 
+def clips_saying(store: Store, slug: str, text: str) -> tuple[str, ...]:
+    """The samples of the sounds that a dictionary's tables were built from in which each word of `text` begins a word; shortest first."""
+    corpus, words = store.corpus(store.dictionary(slug, fetch=False).corpus, fetch=False), words_of(text)
+    if corpus.is_text or not words:
+        return ()
+    rows = [row for row, n in enumerate(_times([[line.casefold()] for line in corpus.transcripts], words)) if n]
+    return tuple(corpus.ids[row] for row in sorted(rows, key=lambda row: (len(corpus.transcripts[row]), row)))
+
+
 def _times(lines: Sequence[Sequence[str]], words: Sequence[str]) -> NDArray[np.int64]:
     """[n_units] lines of each unit in which every one of the words begins a word."""
     patterns = [re.compile(rf"\b{re.escape(w)}") for w in words]

@@ -109,6 +109,9 @@ def test_the_page_shows_each_way_apart_and_leads_to_the_rest(store: Store) -> No
     assert [s.title for s in page.sections] == ["Their label", "Their strongest samples"]
     assert sum(s.n_found for s in page.sections) == page.n_found == sum(p.n_found for p in page.places) == len(find(store, "money"))
     assert page.places[0].href == Link("browse", SAE, browse=BrowseView("money")).href()
+    said = [i for i, line in enumerate(TRANSCRIPTS) if any(w.startswith("money") for w in re.findall(r"\w+", line.casefold()))]
+    assert page.n_clips == len(said) and {c.transcript for c in page.clips} == {TRANSCRIPTS[i] for i in said}
+    assert page.clips[0].href == Link("audio", SAE, sample=f"clip-{min(said, key=lambda i: len(TRANSCRIPTS[i])):02d}").href()
     assert find_page(store, Link("find")).n_found == 0 and find_page(store, Link("find", browse=BrowseView(HOSTILE))).text == HOSTILE
 
 

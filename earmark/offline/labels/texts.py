@@ -65,7 +65,8 @@ class Token:
     @property
     def shown(self) -> str:
         """As a label shows it."""
-        return "“" + self.text.replace("\n", "\u21b5").replace("\t", "\u21e5") + "”" if self.text else ""
+        plain = self.text if self.text.strip() else self.text.replace(" ", "\u2423")
+        return "“" + plain.replace("\n", "\u21b5").replace("\t", "\u21e5") + "”" if plain else ""
 
 
 def tokens_of(printed: Sequence[str]) -> list[Token]:
