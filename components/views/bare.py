@@ -57,9 +57,9 @@ def bare_view(store: Store, desk: Desk, link: Link) -> BareView | None:
 
 
 def _commands(entry: DictionaryEntry, model: ModelEntry) -> tuple[str, ...]:
-    if model.modality != "audio":
-        return ()
     build = f"python -m earmark build {entry.slug}"
     if entry.corpus:
         return (build,)
+    if model.modality == "text":
+        return (f"python -m earmark corpus my-texts --from folder texts/ --model {model.slug}", f"{build} --corpus my-texts")
     return ("python -m earmark corpus my-clips --from folder recordings/", f"{build} --corpus my-clips")
