@@ -209,7 +209,7 @@ def _build(args: Args, settings: Settings) -> None:
     from .offline.tables.build import build
 
     settle_input(settings, args.dictionary)
-    built = build(settings, args.dictionary, args.corpus, _workers(args), args.only)
+    built = build(settings, args.dictionary, args.corpus, _workers(args), args.only, n_peaks=args.peaks)
     print(f"Built the tables of {', '.join(built)}.")
 
 

@@ -142,6 +142,8 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
     """A causal language model whose positions are tokens."""
 
     modality = "text"
+    final_norm: ClassVar[str] = "norm"
+    """the module before the unembedding, in `root`"""
 
     def __init__(self, slug: str, root: Any, tokens: Tokens, n_layers: int, width: int, network: Any = None):
         """network: root with the head that predicts tokens; None for a model without."""
@@ -204,12 +206,34 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         Functions of `replace` get what `capture` gives at their hooks, [n_tokens, width] with what stands in front of the text. Raises BadInput
         as `capture` does, and for a model without the head that predicts tokens.
         """
-        if not self.predicts:
-            raise BadInput(f"{self.slug} was saved without the head that predicts tokens. Fetch the causal language model to see what it expects.")
+        self._check_head()
         ids = self._ids(sample)
         with torch.inference_mode(), replacing(self.root, replace or {}):
             found = self.network(ids)
         return (found if isinstance(found, Tensor) else found.logits)[0, sample.n_before :].float()
+
+    def _check_head(self) -> None:
+        if not self.predicts:
+            raise BadInput(f"{self.slug} was saved without the head that predicts tokens. Fetch the causal language model to see what it expects.")
+
+    def readout(self) -> Tensor:
+        """float32 [vocabulary, width], W_U times the final norm's weight: what a direction of the stream adds to the logits, up to one factor a position.
+
+        A layer norm takes each direction's mean away, and so do these rows. Raises BadInput for a model without the head that predicts tokens.
+        """
+        self._check_head()
+        norm = self.root.get_submodule(self.final_norm)
+        with torch.inference_mode():
+            rows = self._unembedding().float() * self._gain(norm)
+            return rows - rows.mean(dim=1, keepdim=True) if isinstance(norm, nn.LayerNorm) else rows
+
+    def _unembedding(self) -> Tensor:
+        """[vocabulary, width]"""
+        return self.network.get_output_embeddings().weight  # type: ignore[operator]
+
+    def _gain(self, norm: Any) -> Tensor | float:
+        """The final norm's weight [width]."""
+        return 1.0 if norm.weight is None else norm.weight.float()
 
     def cross_entropy(self, sample: TokenSample, replace: Replace | None = None) -> NDArray[np.float32]:
         """[n_positions - 1]: -log of the probability, in nats, that the model gives to the token after each of the text's own, but the last."""

@@ -39,6 +39,10 @@ class Gelu1L(TextModel):
         "preactivation": ("blocks.{i}.mlp_in", "output"),
         "neurons": ("blocks.{i}.mlp_out", "input"),
     }
+    final_norm = "ln_final"
+
+    def _unembedding(self) -> Tensor:
+        return self.network.unembed.weight  # type: ignore[return-value]
 
 
 class Block(nn.Module):

@@ -25,6 +25,7 @@ class GPT2(TextModel):
         "preactivation": ("h.{i}.mlp.c_fc", "output"),
         "neurons": ("h.{i}.mlp.c_proj", "input"),
     }
+    final_norm = "ln_f"
 
     def _matrix(self, module: nn.Module) -> Tensor | None:
         from transformers.pytorch_utils import Conv1D

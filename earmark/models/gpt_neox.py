@@ -22,6 +22,7 @@ class GPTNeoX(TextModel):
         "preactivation": ("layers.{i}.mlp.dense_h_to_4h", "output"),
         "neurons": ("layers.{i}.mlp.dense_4h_to_h", "input"),
     }
+    final_norm = "final_layer_norm"
 
 
 def load(files: ModelFiles) -> GPTNeoX:

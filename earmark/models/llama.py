@@ -7,7 +7,7 @@ the layer gives after that.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -38,6 +38,11 @@ class Llama(TextModel):
         layer = self.root.get_submodule(hook.module.split(".mlp")[0])
         norm = getattr(layer, "post_feedforward_layernorm", None)
         return columns if columns is None or norm is None else columns * (1 + norm.weight.detach().float())
+
+    def _gain(self, norm: Any) -> Tensor | float:
+        """Gemma's norms multiply by 1 + weight."""
+        gain = super()._gain(norm)
+        return 1 + gain if type(norm).__name__.startswith("Gemma") else gain
 
 
 def load(files: ModelFiles) -> Llama:

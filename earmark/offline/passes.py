@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dictionaries.base import Codes, Dictionary
 from ..errors import BadInput
 from ..inputs.audio import Limits, decode
 from ..models.base import LoadedModel, TextModel
@@ -81,6 +82,13 @@ def read_sounds(corpus: Corpus, group: int) -> Iterator[tuple[int, str, Waveform
 def _column(corpus: Corpus, group: int, column: str) -> Iterator[tuple[int, str, Any]]:
     rows = corpus.table.group(group, ["id", column])
     return zip(itertools.count(corpus.table.first_row(group)), rows.column("id").to_pylist(), rows.column(column).to_pylist())
+
+
+def codes_of(dictionary: Dictionary, taken: Taken) -> Codes:
+    """The values of all units, 0 at sinks."""
+    if taken.sinks is None or not taken.sinks.any():
+        return dictionary.codes(taken.values)
+    return dictionary.codes(taken.values[~taken.sinks]).spread(~taken.sinks)
 
 
 def take(model: LoadedModel, sample: Any, wanted: Sequence[Place]) -> dict[Place, Taken]:

@@ -115,7 +115,7 @@ UNITS = TableSpec(
             _column("quantiles", pa.list_(pa.float32()), "value", "of the non-zero values at .01 .1 .25 .5 .75 .9 .99, within 3.2 %"),
             _column("edges", pa.list_(pa.float32()), "value", "ascending edges of the histogram's bins"),
             _column("counts", pa.list_(pa.int64()), "positions", "non-zero values in each bin"),
-            _column("n_positions", pa.int64(), "positions", "frames or tokens counted; padding never is"),
+            _column("n_positions", pa.int64(), "positions", "frames or tokens counted; padding and attention sinks never are"),
             _column("n_samples", pa.int32(), "samples", "samples with a non-zero value"),
             _column("floor", pa.float32(), "value", "filters on the peak are exact at or above it; null: everywhere"),
             _column("floor_abs", pa.float32(), "value", "the same for absolute values; null: everywhere"),
@@ -176,7 +176,9 @@ TIMELINE = TableSpec(
             _column("unit", pa.int32(), "", "index, from 0"),
             _column("low", pa.float32(), "value", "smallest value on the line, 0 at most"),
             _column("high", pa.float32(), "value", "largest value on the line, 0 at least"),
-            _column("values", pa.binary(), "uint8", f"the corpus's first 10,000 positions in a row: low + byte / {TIMELINE_LEVELS} * (high - low)"),
+            _column(
+                "values", pa.binary(), "uint8", f"the corpus's first 10,000 positions in a row, of texts 4,096: low + byte / {TIMELINE_LEVELS} * (high - low)"
+            ),
         ]
     ),
     key="unit",

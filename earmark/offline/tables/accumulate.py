@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ...dictionaries.base import Codes
-from .keep import Best, ascending_key, descending_key
+from .keep import LEVELS, Best, ascending_key, descending_key
 
 N_TOP = 20
 N_QUANTILE_SAMPLES = 200
@@ -54,29 +54,31 @@ def sample_hash(name: str) -> int:
 class Accumulator:
     """The running tables of one dictionary in one worker."""
 
-    def __init__(self, n_units: int, signed: bool, spill: Path):
+    def __init__(self, n_units: int, signed: bool, spill: Path, levels: int = LEVELS[0]):
         self.n_units, self.signed, self._spill = n_units, signed, spill
-        self.n_positions, self.n_samples = 0, 0
+        self.n_positions, self.n_samples, self.n_sinks = 0, 0, 0
         self.n_above, self.n_nonzero, self.n_active_samples = (np.zeros(n_units, np.int64) for _ in range(3))
         self.sum, self.square = np.zeros(n_units), np.zeros(n_units)
         self.histogram = np.zeros((n_units, N_BINS * (2 if signed else 1)), np.int64)
-        self.top = Best(n_units, N_TOP, traces=True)
-        self.drawn = Best(n_units, N_QUANTILE_SAMPLES, traces=True)
-        self.bottom = Best(n_units, N_TOP, traces=True) if signed else None
+        self.top = Best(n_units, N_TOP, traces=True, levels=levels)
+        self.drawn = Best(n_units, N_QUANTILE_SAMPLES, traces=True, levels=levels)
+        self.bottom = Best(n_units, N_TOP, traces=True, levels=levels) if signed else None
         self.largest = Best(n_units, N_EXTREMES, traces=False) if signed else None
         self.smallest = Best(n_units, N_EXTREMES, traces=False) if signed else None
         self.n_spilled = 0
         self._keys: list[NDArray[np.int64]] = []
         self._rows: list[NDArray] = []
 
-    def add(self, row: int, name: str, codes: Codes) -> None:
-        """One sample: its row in the corpus, its id, and the values of all units."""
+    def add(self, row: int, name: str, codes: Codes, sinks: NDArray[np.bool_] | None = None) -> None:
+        """One sample: its row in the corpus, its id, and the values of all units, which are 0 at its sinks: those count for nothing."""
         units, values = codes.active()
-        self.n_positions += len(values)
+        n_sinks = 0 if sinks is None else int(sinks.sum())
+        self.n_positions += len(values) - n_sinks
+        self.n_sinks += n_sinks
         self.n_samples += 1
         if not len(units):
             return
-        at = values.argmax(axis=0)
+        at = _ranked(values, sinks, -np.inf).argmax(axis=0)
         peaks = values[at, np.arange(len(units))]
         self._count(units, values)
         self.top.offer(units, descending_key(peaks, row), row, peaks, at, values)
@@ -85,7 +87,7 @@ class Accumulator:
         if self.bottom is None or self.largest is None or self.smallest is None:
             self._keep_rows(units, row, peaks, at)
             return
-        low_at = values.argmin(axis=0)
+        low_at = _ranked(values, sinks, np.inf).argmin(axis=0)
         lows = values[low_at, np.arange(len(units))]
         self.bottom.offer(units, ascending_key(lows, row), row, lows, low_at, values)
         self.largest.offer(units, descending_key(peaks, row), row, peaks, at, values)
@@ -132,7 +134,7 @@ class Accumulator:
 
     _ARRAYS = ("n_above", "n_nonzero", "n_active_samples", "sum", "square", "histogram")
     _BESTS = ("top", "drawn", "bottom", "largest", "smallest")
-    _NUMBERS = ("n_positions", "n_samples", "n_spilled")
+    _NUMBERS = ("n_positions", "n_samples", "n_sinks", "n_spilled")
 
     def state(self) -> dict[str, NDArray]:
         """Everything, as arrays under flat names, after writing out what was waiting."""
@@ -162,10 +164,16 @@ class Accumulator:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.n_positions += other.n_positions
         self.n_samples += other.n_samples
+        self.n_sinks += other.n_sinks
         for name in self._BESTS:
             best: Best | None = getattr(self, name)
             if best is not None:
                 best.merge(getattr(other, name))
+
+
+def _ranked(values: NDArray[np.float32], sinks: NDArray[np.bool_] | None, last: float) -> NDArray[np.float32]:
+    """[n_positions, m] with sinks where no ranking reaches them."""
+    return values if sinks is None or not sinks.any() else np.where(sinks[:, None], np.float32(last), values)
 
 
 def spill_file(stem: Path, number: int) -> Path:

@@ -17,18 +17,21 @@ import numpy as np
 
 from ... import __version__
 from ...errors import BadInput, BadTable, MissingWeights
+from ...models.base import TextModel
 from ...runtime import Opened, Runtime
 from ...settings import Settings
 from ...shelf.catalog import licence_text, read_catalog
 from ...shelf.folders import Corpus
 from ...shelf.hub import HERE, find_checkpoint
 from ...shelf.tables import FORMAT, files_of, new_folder, outlives, read_manifest, write_json
-from ...units import Kind
+from ...units import SINK_NORM, Kind
 from .. import workers
-from ..passes import read_samples
-from .accumulate import Accumulator, Correlator, spill_file
+from ..passes import Place, codes_of
+from ..training.harvest import Samples
+from .accumulate import N_TOP, Accumulator, Correlator, spill_file
+from .keep import LEVELS
 from .rows import Built, write_tables
-from .timeline import Beginning, timeline_starts
+from .timeline import N_POSITIONS, N_TOKENS, Beginning, timeline_starts
 
 CHECKPOINT_S = 120.0
 
@@ -44,6 +47,13 @@ class Plan:
     limit: int | None = None
     """only the first so many samples: trials and benchmarks"""
     checkpoint_s: float = CHECKPOINT_S
+    n_peaks: int | None = None
+    """samples kept in `peaks` of each feature; None: all"""
+    text: bool = False
+
+    @property
+    def n_line(self) -> int:
+        return N_TOKENS if self.text else N_POSITIONS
 
 
 class Shard:
@@ -51,11 +61,13 @@ class Shard:
 
     def __init__(self, plan: Plan, opened: Sequence[Opened], worker: int):
         self._plan, self._path = plan, plan.folder / f"shard-{worker}.npz"
-        self.accumulators = {o.entry.slug: Accumulator(o.dictionary.n_units, o.dictionary.signed, plan.folder / f"{o.entry.slug}-{worker}") for o in opened}
+        self.accumulators = {
+            o.entry.slug: Accumulator(o.dictionary.n_units, o.dictionary.signed, plan.folder / f"{o.entry.slug}-{worker}", LEVELS[plan.text]) for o in opened
+        }
         features = [o for o in opened if o.entry.kind == "sae"]
         others = [o for o in opened if o.entry.kind != "sae"]
         self.correlators = {(f.entry.slug, o.entry.slug): Correlator(f.dictionary.n_units, o.dictionary.n_units) for f in features for o in others}
-        self.beginnings = {o.entry.slug: Beginning(timeline_stem(plan, o.entry.slug)) for o in opened}
+        self.beginnings = {o.entry.slug: Beginning(timeline_stem(plan, o.entry.slug), plan.n_line) for o in opened}
         self.n_groups_done = 0
 
     def save(self) -> None:
@@ -93,9 +105,11 @@ def build(
     only: bool = False,
     limit: int | None = None,
     checkpoint_s: float = CHECKPOINT_S,
+    n_peaks: int | None = None,
 ) -> tuple[str, ...]:
     """Build the tables of a dictionary and, unless `only`, of the other dictionaries over its layer. Returns the slugs that were built.
 
+    Activations that a training has stored are read from there. n_peaks: see `Plan`.
     Raises BadInput when no corpus is named or a worker stops; run again, it goes on where it was.
     """
     runtime = Runtime(settings)
@@ -107,7 +121,10 @@ def build(
     chosen = (entry,) if only else tuple(d for d in runtime.catalog.siblings(slug) if d.slug == slug or _openable(runtime, d.slug))
     opened = [runtime.open(d.slug) for d in chosen]
     corpus = Corpus(settings.data / corpus_slug)
-    plan = dataclasses.replace(_plan(settings, opened, corpus, corpus_slug, n_workers, limit), checkpoint_s=checkpoint_s)
+    if n_peaks is not None and n_peaks < N_TOP:
+        raise BadInput(f"--peaks is {n_peaks}; at least {N_TOP} are needed, which a unit's card shows.")
+    plan = _plan(settings, opened, corpus, corpus_slug, n_workers, limit)
+    plan = dataclasses.replace(plan, checkpoint_s=checkpoint_s, n_peaks=n_peaks, text=corpus.is_text)
     total = min(limit or len(corpus.ids), len(corpus.ids))
     with workers.alone(settings.cache, plan.folder.name):
         _build(settings, plan, opened, corpus, total)
@@ -161,17 +178,18 @@ def _work(share: workers.Share, settings: Settings, plan: Plan) -> None:
     corpus = Corpus(settings.data / plan.corpus)
     shard = Shard(plan, opened, share.worker)
     shard.load()
-    model = opened[0].entry.model
+    places = {o.entry.slug: Place(o.entry.site, o.entry.layer, o.hook) for o in opened}
+    samples = Samples(settings, runtime, opened[0].entry.model, corpus, list(places.values()))
     saved_at = time.monotonic()
     groups = range(share.worker, corpus.table.n_groups, share.n_workers)
     for group in groups[shard.n_groups_done :]:
-        for row, name, sound in read_samples(corpus, group, runtime.model(opened[0].entry.model)):
+        for row, found in samples.group(group):
             if plan.limit is not None and row >= plan.limit:
                 break
-            taken = runtime.capture(model, sound, opened)
-            codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in opened}
+            taken = {slug: found[place] for slug, place in places.items()}
+            codes = {o.entry.slug: codes_of(o.dictionary, taken[o.entry.slug]) for o in opened}
             for slug, accumulator in shard.accumulators.items():
-                accumulator.add(row, name, codes[slug])
+                accumulator.add(row, corpus.ids[row], codes[slug], taken[slug].sinks)
                 shard.beginnings[slug].add(row, codes[slug])
             for (f, o), correlator in shard.correlators.items():
                 correlator.add(codes[f], codes[o])
@@ -203,7 +221,8 @@ def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Co
     if counted != {total}:
         raise BadInput(f"The pass counted {sorted(counted)} samples instead of {total}; nothing was replaced. Remove {plan.folder} and build again.")
     kinds: dict[str, Kind] = {o.entry.slug: o.entry.kind for o in opened}
-    grid = Runtime(settings).model(opened[0].entry.model).grid
+    model = Runtime(settings).model(opened[0].entry.model)
+    reader = model if isinstance(model, TextModel) and model.predicts else None
     for o in opened:
         correlations = {}
         for (f, other), correlator in whole.correlators.items():
@@ -211,8 +230,8 @@ def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Co
                 r = correlator.correlations(whole.accumulators[f], whole.accumulators[other])
                 correlations[other if o.entry.slug == f else f] = r if o.entry.slug == f else r.T
         stem = timeline_stem(plan, o.entry.slug)
-        built = Built(o, whole.accumulators[o.entry.slug], spills[o.entry.slug], correlations, kinds, corpus, stem)
-        _write(settings, plan, built, corpus, grid)
+        a = whole.accumulators[o.entry.slug]
+        _write(settings, plan, Built(o, a, spills[o.entry.slug], correlations, kinds, corpus, stem, plan.n_line, plan.n_peaks, reader), corpus, model.grid)
 
 
 def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: tuple[float, float]) -> None:
@@ -252,7 +271,9 @@ def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: t
                 "n_samples": a.n_samples,
                 "n_positions": a.n_positions,
                 "dead": float((a.n_nonzero == 0).mean()),
-                "timeline_starts": timeline_starts(built.timeline),
+                "timeline_starts": timeline_starts(built.timeline, plan.n_line),
+                **({"n_sinks": a.n_sinks, "sink_norm": SINK_NORM} if plan.text else {}),
+                **({} if plan.n_peaks is None or a.signed else {"n_peaks": plan.n_peaks}),
             },
             "files": files_of(folder),
         }

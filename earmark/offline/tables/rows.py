@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from ...measure.effects import direct_effects
+from ...models.base import TextModel
 from ...runtime import Opened
 from ...shelf.folders import Corpus
-from ...shelf.schema import EXAMPLES, PEAKS, QUANTILES, TIMELINE, UNITS
+from ...shelf.schema import EFFECTS, EXAMPLES, QUANTILES, TIMELINE, UNITS
 from ...shelf.tables import TableWriter
 from ...units import KINDS, Kind
-from .accumulate import HALF_MAX, N_BINS, PEAK_ROW, Accumulator, bin_edges
-from .keep import Best, Kept
-from .timeline import timeline_rows
+from .accumulate import N_BINS, Accumulator, bin_edges
+from .keep import Kept
+from .peaks import Floors, write_peaks
+from .timeline import N_POSITIONS, timeline_rows
 
 N_NEIGHBOURS = 8
 N_SHOWN_BINS = 48
 QUANTILE_GROUPS = (("q90", 0.9), ("q75", 0.75), ("q50", 0.5), ("q25", 0.25), ("q00", 0.0))
 N_A_QUANTILE = 3
-_UNITS_A_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,22 @@ class Built:
     corpus: Corpus
     timeline: Path
     """stem of the files that hold the first positions"""
+    n_line: int = N_POSITIONS
+    """positions on the line"""
+    n_peaks: int | None = None
+    """samples kept in `peaks` of each feature; None: all"""
+    reader: TextModel | None = None
+    """a language model that predicts tokens, on which units have direct effects"""
 
 
 def write_tables(built: Built, folder: Path) -> None:
-    """Write units, examples, peaks and timeline."""
+    """Write units, examples, peaks and timeline, and of a language model's units the direct effects."""
     a = built.accumulator
-    for spec, rows in ((UNITS, _units(built)), (EXAMPLES, _examples(a)), (PEAKS, _peaks(built)), (TIMELINE, timeline_rows(built.timeline, a.n_units))):
+    floors = write_peaks(a, built.spills, built.n_peaks, folder)
+    tables = {UNITS: _units(built, floors), EXAMPLES: _examples(a), TIMELINE: timeline_rows(built.timeline, a.n_units, built.n_line)}
+    if built.reader is not None:
+        tables[EFFECTS] = effect_rows(built.reader, built.opened)
+    for spec, rows in tables.items():
         writer = TableWriter(folder, spec)
         for block in rows:
             writer.write(block)
@@ -57,7 +68,7 @@ def write_tables(built: Built, folder: Path) -> None:
 # -- units ---------------------------------------------------------------------------------------------------------------
 
 
-def _units(built: Built) -> Iterator[list[dict[str, Any]]]:
+def _units(built: Built, floors: Floors) -> Iterator[list[dict[str, Any]]]:
     a = built.accumulator
     directions = built.opened.dictionary.directions()  # the axes of the stream have none: they stand at right angles
     neighbours = decoder_neighbours(directions, N_NEIGHBOURS) if directions is not None else [([], [])] * a.n_units
@@ -65,7 +76,7 @@ def _units(built: Built) -> Iterator[list[dict[str, Any]]]:
     for unit in range(a.n_units):
         n_nonzero = int(a.n_nonzero[unit])
         edges, counts = shown_histogram(a.histogram[unit], a.signed)
-        floor, floor_abs = _floors(a, unit)
+        floor, floor_abs = floors[unit]
         match = _match(built, unit)
         best, worst = a.top.of(unit), a.bottom.of(unit) if a.bottom else None
         yield [
@@ -91,14 +102,6 @@ def _units(built: Built) -> Iterator[list[dict[str, Any]]]:
                 "match_correlation": match[2] if match else None,
             }
         ]
-
-
-def _floors(a: Accumulator, unit: int) -> tuple[float | None, float | None]:
-    """The value above which the kept extremes are all there are; None where nothing was left out."""
-    if a.largest is None or a.smallest is None or a.n_active_samples[unit] <= a.largest.k:
-        return None, None
-    high, low = a.largest.of(unit).peaks[-1], a.smallest.of(unit).peaks[-1]
-    return float(high), float(max(high, -low, 0.0))
 
 
 def _match(built: Built, unit: int) -> tuple[str, int, float] | None:
@@ -217,37 +220,16 @@ def _group_rows(unit: int, group: str, kept: Kept, order: Sequence[int] | NDArra
     ]
 
 
-# -- peaks ---------------------------------------------------------------------------------------------------------------
+# -- effects -------------------------------------------------------------------------------------------------------------
 
 
-def _peaks(built: Built) -> Iterator[pa.Table]:
-    a = built.accumulator
-    if a.largest is not None and a.smallest is not None:
-        for unit in range(a.n_units):
-            yield _peak_table(np.full(a.largest.k * 2, unit), *_extreme_rows(a.largest, a.smallest, unit))
-        return
-    spilled = [np.load(path, mmap_mode="r") for path in built.spills]
-    for first in range(0, a.n_units, _UNITS_A_BLOCK):
-        blocks = [rows[slice(*np.searchsorted(rows["unit"], (first, first + _UNITS_A_BLOCK)))] for rows in spilled]
-        rows = np.concatenate(blocks) if blocks else np.empty(0, PEAK_ROW)
-        rows = rows[np.lexsort((rows["sample"], -rows["peak"].astype(np.float32), rows["unit"]))]
-        yield _peak_table(rows["unit"], np.ones(len(rows)), rows["sample"], rows["peak"], rows["at"])
-
-
-def _extreme_rows(largest: Best, smallest: Best, unit: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    high, low = largest.of(unit), smallest.of(unit)
-    low_order = np.arange(len(low.rows))[::-1]
-    tails = np.concatenate([np.ones(len(high.rows)), -np.ones(len(low.rows))])
-    return (
-        tails,
-        np.concatenate([high.rows, low.rows[low_order]]),
-        np.concatenate([high.peaks, low.peaks[low_order]]),
-        np.concatenate([high.at, low.at[low_order]]),
-    )
-
-
-def _peak_table(unit: NDArray, tail: NDArray, sample: NDArray, peak: NDArray, at: NDArray) -> pa.Table:
-    n = len(sample)
-    half = np.clip(peak, -HALF_MAX, HALF_MAX).astype(np.float16)
-    columns = (unit[:n].astype(np.int32), tail.astype(np.int8), sample.astype(np.int32), half, at.astype(np.int32))
-    return pa.table([pa.array(c) for c in columns], schema=PEAKS.schema)
+def effect_rows(model: TextModel, opened: Opened) -> Iterator[list[dict[str, Any]]]:
+    """Each unit's direct effect on the next token; an axis of the stream is its own direction."""
+    directions = opened.dictionary.directions()
+    for unit, effect in enumerate(direct_effects(model.readout(), torch.eye(opened.hook.width) if directions is None else directions)):
+        ends = {"top": effect.top, "bottom": effect.bottom}
+        row: dict[str, Any] = {"unit": unit, "kurtosis": effect.kurtosis}
+        for name, tokens in ends.items():
+            ids, values = [token for token, _ in tokens], [value for _, value in tokens]
+            row |= {f"{name}_ids": ids, f"{name}_tokens": list(model.tokens_of(ids)), f"{name}_values": values}
+        yield [row]

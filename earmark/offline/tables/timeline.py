@@ -20,19 +20,21 @@ from ...shelf.schema import TIMELINE_LEVELS
 
 N_POSITIONS = 10_000
 """as many as the wave-sae notebook plots"""
+N_TOKENS = 4_096
+"""of texts"""
 _UNITS_A_BLOCK = 1024
 
 
 class Beginning:
     """One worker's part of the first positions of a dictionary."""
 
-    def __init__(self, stem: Path, n_kept: int = 0):
-        """stem: the files' path without their number; n_kept: positions kept before the work was interrupted."""
-        self._stem, self.n_kept = stem, n_kept
+    def __init__(self, stem: Path, n_positions: int = N_POSITIONS):
+        """stem: the files' path without their number; n_positions: length of the line."""
+        self._stem, self._n_positions, self.n_kept = stem, n_positions, 0
 
     def add(self, row: int, codes: Codes) -> None:
         """The values of all units on one sample, of which the rows of a worker come in ascending order."""
-        if self.n_kept >= N_POSITIONS:
+        if self.n_kept >= self._n_positions:
             return
         fresh = self._stem.with_name(f".{self._stem.name}.{os.getpid()}.npz")
         sparse.save_npz(fresh, codes.sparse(), compressed=False)
@@ -40,26 +42,26 @@ class Beginning:
         self.n_kept += codes.values.shape[0]
 
 
-def timeline_rows(stem: Path, n_units: int) -> Iterator[list[dict[str, Any]]]:
+def timeline_rows(stem: Path, n_units: int, n_positions: int = N_POSITIONS) -> Iterator[list[dict[str, Any]]]:
     """Rows of the table `timeline`, from what all workers kept: each unit's values as bytes between its smallest and its largest."""
-    paths, _ = _line(stem)
+    paths, _ = _line(stem, n_positions)
     for first in range(0, n_units, _UNITS_A_BLOCK):
         parts = [sparse.load_npz(path).tocsc()[:, first : first + _UNITS_A_BLOCK].toarray() for path in paths]
-        values = np.concatenate(parts)[:N_POSITIONS]
+        values = np.concatenate(parts)[:n_positions]
         yield [_row(first + column, values[:, column]) for column in range(values.shape[1])]
 
 
-def timeline_starts(stem: Path) -> list[int]:
+def timeline_starts(stem: Path, n_positions: int = N_POSITIONS) -> list[int]:
     """Where each of the first samples begins on the line; the last number is the line's length."""
-    return _line(stem)[1]
+    return _line(stem, n_positions)[1]
 
 
-def _line(stem: Path) -> tuple[list[Path], list[int]]:
+def _line(stem: Path, n_positions: int) -> tuple[list[Path], list[int]]:
     """The files of the first samples, as many as the line needs, and where each begins."""
     paths, starts = [], [0]
-    while starts[-1] < N_POSITIONS and (path := _file(stem, len(paths))).exists():
+    while starts[-1] < n_positions and (path := _file(stem, len(paths))).exists():
         paths.append(path)
-        starts.append(min(starts[-1] + sparse.load_npz(path).shape[0], N_POSITIONS))
+        starts.append(min(starts[-1] + sparse.load_npz(path).shape[0], n_positions))
     return paths, starts
 
 

@@ -24,7 +24,7 @@ from ...shelf.catalog import model_revision
 from ...shelf.folders import Corpus
 from ...units import Hook
 from .. import workers
-from ..passes import Place, places, read_samples, take
+from ..passes import Place, Taken, places, read_samples, take
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,29 @@ def harvest_all(settings: Settings, model: str, sites: Sequence[tuple[str, int]]
         args = (settings, model, {place: stored.folder for place, stored in found.items()}, corpus_slug, missing)
         workers.run(_collect, args, min(n_workers, len(missing)), len(corpus.ids), done, "Activations")
     return [found[place] for place in places_of(wanted, sites)]
+
+
+class Samples:
+    """A corpus's samples at some places: stored activations where a row group has all of them, else what the model gives. Both are the same."""
+
+    def __init__(self, settings: Settings, runtime: Runtime, model: str, corpus: Corpus, wanted: Sequence[Place]):
+        self._model, self._corpus, self._wanted = runtime.model(model), corpus, list(dict.fromkeys(wanted))
+        revision = model_revision(runtime.catalog.model(model))
+        self._stored = {place: stored_harvest(settings, model, revision, place.hook, corpus) for place in self._wanted}
+
+    def group(self, number: int) -> Iterator[tuple[int, dict[Place, Taken]]]:
+        """(row, what it gave) for each sample of a row group."""
+        if not all(_file(stored.folder, number).exists() for stored in self._stored.values()):
+            yield from ((row, take(self._model, sample, self._wanted)) for row, _, sample in read_samples(self._corpus, number, self._model))
+            return
+        found = {place: stored.stored(number) for place, stored in self._stored.items()}
+        for row in range(self._corpus.table.first_row(number), self._corpus.table.first_row(number + 1)):
+            yield row, {place: _of_row(stored, row) for place, stored in found.items()}
+
+
+def _of_row(stored: Stored, row: int) -> Taken:
+    here = slice(*np.searchsorted(stored.rows, (row, row + 1)))
+    return Taken(stored.values[here], None if stored.sinks is None else stored.sinks[here])
 
 
 def places_of(found: Sequence[Place], sites: Sequence[tuple[str, int]]) -> list[Place]:
