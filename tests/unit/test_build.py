@@ -120,22 +120,21 @@ def test_lines_are_the_first_positions_in_the_corpus_order(house: Settings, trut
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
-def test_a_line_ends_within_a_sample_however_many_workers_kept_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_workers: int) -> None:
-    monkeypatch.setattr(timeline, "N_POSITIONS", 100)
+def test_a_line_ends_within_a_sample_however_many_workers_kept_it(tmp_path: Path, n_workers: int) -> None:
     random = np.random.default_rng(0)
     samples = [random.normal(0, 1, (n, 5)).astype(np.float32) for n in random.integers(1, 30, 40)]
     for worker in range(n_workers):
-        beginning = timeline.Beginning(tmp_path / "line")
+        beginning = timeline.Beginning(tmp_path / "line", 100)
         for row in [r for r in range(40) if r // 4 % n_workers == worker]:
             beginning.add(row, Codes(samples[row], None, 5))
     assert len(list(tmp_path.iterdir())) < 40, "no worker keeps more than it may need"
-    rows = [r for block in timeline.timeline_rows(tmp_path / "line", 5) for r in block]
+    rows = [r for block in timeline.timeline_rows(tmp_path / "line", 5, 100) for r in block]
     expected = np.concatenate(samples)[:100]
     for row in rows:
         assert line_values(row["values"], row["low"], row["high"]) == pytest.approx(expected[:, row["unit"]], abs=(row["high"] - row["low"]) / 126 + 1e-6)
     assert [r["unit"] for r in rows] == list(range(5))
     starts = np.cumsum([0, *map(len, samples)])
-    assert timeline.timeline_starts(tmp_path / "line") == [*starts[starts < 100].tolist(), 100]
+    assert timeline.timeline_starts(tmp_path / "line", 100) == [*starts[starts < 100].tolist(), 100]
 
 
 def test_quantile_examples_are_true_quantiles_of_the_drawn_samples(house: Settings, truth: dict[str, list[np.ndarray]]) -> None:
