@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from ...dictionaries.base import Codes, Dictionary
 from ..training.harvest import Harvest
@@ -71,9 +72,8 @@ def _without(values: Values, sinks: NDArray[np.bool_] | None) -> Values:
         return values
     if isinstance(values, np.ndarray):
         return np.where(sinks[:, None], np.float32(0), values)
-    values = values.copy()
-    values.data[np.repeat(sinks, np.diff(values.indptr))] = 0
-    return values
+    kept = np.where(np.repeat(sinks, np.diff(values.indptr)), np.float32(0), values.data)
+    return csr_matrix((kept, values.indices, values.indptr), shape=values.shape)
 
 
 def top_fifth(harvest: Harvest, dictionary: Dictionary, half: NDArray[np.int8]) -> NDArray[np.int64]:
