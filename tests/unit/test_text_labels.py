@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from earmark.__main__ import main
 from earmark.cards import UnitLabel
-from earmark.offline.labels.check import judged_in_texts
+from earmark.offline.labels.check import check_labels, judged_in_texts
 from earmark.offline.labels.choose import Ground, Label, ground, labels_of
 from earmark.offline.labels.firing import Block, Firing, count_nonzero, firing_of
 from earmark.offline.labels.label import KINDS, name_units
+from earmark.offline.labels.label import label as label_layer
 from earmark.offline.labels.texts import TEXT, balanced_halves, text_channels, tokens_of
+from earmark.settings import Settings
+from earmark.shelf.schema import LABELS
+from earmark.shelf.store import Store
+from earmark.shelf.tables import put_table
+from earmark.web.find import find_labels
+from tests.fixtures import text_toy
 
 PIECES = {
     "the": (" the",), "of": (" of",), "Hungary": (" Hung", "ary"), "river": (" river",),
@@ -142,3 +155,52 @@ def test_halves_keep_authors_whole_and_are_about_as_large() -> None:
     half = balanced_halves(names, [128] * 500)
     assert all(len({int(h) for h, n in zip(half, names, strict=True) if n == name}) == 1 for name in names)
     assert abs(int((half == 0).sum()) - 250) < 30
+
+
+# -- the whole way, over a toy model with sinks ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A toy Llama whose corpus holds sinks, with the tables of three dictionaries and their labels."""
+    settings = text_toy.make_text_shelf(tmp_path_factory.mktemp("labelled"), n_texts=80)
+    found = label_layer(settings, text_toy.SAE, 1)
+    assert list(found) == list(text_toy.SLUGS)
+    return settings
+
+
+def test_labels_are_summed_up_by_token_word_class_and_context(shelf: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_DATA", str(shelf.data))
+    held = 0
+    for slug in text_toy.SLUGS:
+        assert main(["labels", slug, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        labels = Store(shelf).dictionary(slug).labels
+        for name in ("held", "shuffled", "random"):
+            assert list(told[name]) == ["token", "word", "class", "context"]
+        assert told["held"] == {kind: sum(found.kind == kind for found in labels.values()) for kind in told["held"]}
+        assert 0 < told["n_eligible"] <= told["n_units"] and sum(told["shuffled"].values()) <= 1
+        assert all(0.5 < found.precision <= 1 and found.lift >= 3 for found in labels.values())
+        held += len(labels)
+    assert held > 5
+
+
+def test_the_check_agrees_and_names_what_is_wrong(shelf: Settings, tmp_path: Path) -> None:
+    for slug in text_toy.SLUGS:
+        n, wrong = check_labels(shelf, slug, 0, 1)
+        assert n == min(24, len(Store(shelf).dictionary(slug).labels)) and not wrong
+    copied = replace(shelf, data=tmp_path / "data")
+    shutil.copytree(shelf.data, copied.data)
+    d = Store(copied).dictionary(text_toy.SAE)
+    rows = d.table("labels").all().to_pylist()
+    rows[0]["recall"] = rows[0]["recall"] / 2 + 0.4
+    put_table(copied.data / text_toy.SAE, LABELS, rows, {})
+    n, wrong = check_labels(copied, text_toy.SAE, 0, 1)
+    assert len(wrong) == 1 and wrong[0].startswith(f"unit {rows[0]['unit']}, {rows[0]['label']}: precision and recall are")
+
+
+def test_labels_are_found_by_what_a_person_types(shelf: Settings) -> None:
+    store = Store(shelf)
+    unit, named = next((u, x) for u, x in store.dictionary(text_toy.SAE).labels.items() if x.kind in {"token", "word"})
+    found = find_labels(store, named.text.strip("“” "))
+    assert (text_toy.SAE, unit) in {(f.dictionary, f.unit) for f in found} and found[0].why.startswith("label: ")
