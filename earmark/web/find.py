@@ -77,9 +77,9 @@ class Found:
         return self.times / N_STRONGEST if self.times else None
 
     @property
-    def order(self) -> tuple[bool, bool, bool, float, int, str, int]:
-        """Numbers first, then labels, exact ones before others, then words."""
-        return not self.by_number, not self.by_label, not self.exact, -(self.score or 0.0), -self.times, self.dictionary, self.unit
+    def order(self) -> tuple[bool, bool, bool, float, int]:
+        """Numbers first, then labels, exact ones before others, then words; equals stay in the catalog's order."""
+        return not self.by_number, not self.by_label, not self.exact, -(self.score or 0.0), -self.times
 
 
 def label_why(label: UnitLabel) -> str:
