@@ -71,6 +71,14 @@ class Tokens:
         whole = self.sample((*self.before, *ids))
         return TokenSample(whole.ids, whole.tokens, len(self.before))
 
+    def alone(self, token: int) -> str:
+        """What a token prints by itself; bytes that are no text alone as SentencePiece writes them, such as <0xE6><0x97>."""
+        piece = self._bytes_of(token)
+        try:
+            return piece.decode("utf-8")
+        except UnicodeDecodeError:
+            return "".join(f"<0x{byte:02X}>" for byte in piece)
+
     def _bytes_of(self, token: int) -> bytes:
         """What a token stands for; special tokens stand for their own names."""
         if token in self._added:

@@ -240,8 +240,8 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         return next_token_losses(self.logits(sample, replace), sample)
 
     def tokens_of(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """What each token prints by itself, such as one that the model expects next; bytes that are no text alone are shown as U+FFFD."""
-        return tuple("".join(self._tokens.sample([i]).tokens) for i in ids)
+        """What each token prints by itself, such as one that the model expects next; bytes that are no text alone as in <0xE6><0x97>."""
+        return tuple(map(self._tokens.alone, ids))
 
     def read(self, sample: TokenSample) -> str:
         """The text itself, as the tokens print it."""
