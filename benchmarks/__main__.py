@@ -25,6 +25,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("build_time", 400, one_thread=True),
+    Benchmark("build_text", 400, one_thread=True),
     Benchmark("build_memory", 400, one_thread=True),
     Benchmark("analysis", 120, one_thread=True),
     Benchmark("start", 180),
@@ -36,17 +37,20 @@ BENCHMARKS = (
 
 LONG = (
     Benchmark("build_time", 3600, one_thread=True),
+    Benchmark("build_text", 3600, one_thread=True),
     Benchmark("build_memory", 1800, one_thread=True),
     Benchmark("notebook", 3600, one_thread=True),
     Benchmark("whole_size", 3600),
+    Benchmark("dashboard", 3600, one_thread=True),
 )
-"""what `make bench-long` runs: three of the above on more clips, and models of true size"""
+"""what `make bench-long` runs: some of the above on more samples, models of true size, and another tool in an environment of its own"""
 
 
 def main() -> int:
     names = [b.name for b in BENCHMARKS]
+    longer = [b.name for b in LONG if b.name not in names]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Prints one JSON line a figure; times behind them go to stderr.")
-    parser.add_argument("--only", metavar="NAME", action="append", choices=[*names, "whole_size"], help=f"one of them, may be repeated: {', '.join(names)}")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=[*names, *longer], help=f"one of them, may be repeated: {', '.join(names)}")
     parser.add_argument("--long", action="store_true", help=f"longer work instead, an hour or more: {', '.join(b.name for b in LONG)}")
     asked = parser.parse_args()
     if asked.long:

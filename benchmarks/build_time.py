@@ -1,4 +1,4 @@
-"""Building the tables of all units of the three dictionaries, against a bare pass of the encoder over the same clips."""
+"""Building the tables of all units of the three dictionaries, against a bare pass of the model over the same samples: clips, and (`build_text`) texts."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from earmark.offline.passes import codes_of
 from earmark.offline.tables.build import Plan, Shard
-from earmark.units import Waveform
 
 from .figures import Figure, long_or, median_ratio, report, tell
 from .material import Material
 
-N_CLIPS, ROUNDS = long_or(300, 60), 3
+ROUNDS = 3
 PARTS = ("capture", "codes", "accumulate", "correlate")
 
 
 def measure() -> Iterator[Figure]:
+    yield Figure("build_over_bare_pass_cpu", over_bare_pass(Material(), long_or(300, 60)), most=1.15)
+
+
+def over_bare_pass(material: Material, n_samples: int) -> float:
+    """The ratio of CPU times, the median of ROUNDS rounds of n_samples samples each."""
     torch.set_num_threads(1)
-    material = Material()
     bare = material.bare_pass()
-    clips = material.clips(N_CLIPS * ROUNDS)
+    clips = material.clips(n_samples * ROUNDS)
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(tuple(o.entry.slug for o in material.opened), str(material.default.corpus), 1, Path(folder))
         shard = Shard(plan, material.opened, 0)
@@ -44,22 +49,22 @@ def measure() -> Iterator[Figure]:
             times[0] += time.process_time() - before
             ours.append(times[0])
             reference.append(times[1])
-            tell(f"{N_CLIPS} clips: build {times[0]:.2f} CPU s, bare pass {times[1]:.2f} CPU s")
+            tell(f"{n_samples} samples: build {times[0]:.2f} CPU s, bare pass {times[1]:.2f} CPU s")
     total = sum(reference)
     tell("over the bare pass: " + ", ".join(f"{name} {spent / total:.3f}" for name, spent in parts.items()))
-    yield Figure("build_over_bare_pass_cpu", median_ratio(ours, reference), most=1.15)
+    return median_ratio(ours, reference)
 
 
-def _add(material: Material, shard: Shard, clip: tuple[int, str, Waveform], parts: dict[str, float]) -> None:
-    """What a build's worker does with one clip, once it is decoded."""
-    row, name, sound = clip
+def _add(material: Material, shard: Shard, clip: tuple[int, str, Any], parts: dict[str, float]) -> None:
+    """What a build's worker does with one sample, once it is decoded."""
+    row, name, sample = clip
     marks = [time.process_time()]
-    taken = material.capture(sound)
+    taken = material.take(sample)
     marks.append(time.process_time())
-    codes = {o.entry.slug: o.dictionary.codes(taken[o.hook].values) for o in material.opened}
+    codes = {o.entry.slug: codes_of(o.dictionary, taken[o.entry.slug]) for o in material.opened}
     marks.append(time.process_time())
     for slug, accumulator in shard.accumulators.items():
-        accumulator.add(row, name, codes[slug])
+        accumulator.add(row, name, codes[slug], taken[slug].sinks)
         shard.beginnings[slug].add(row, codes[slug])
     marks.append(time.process_time())
     for (feature, other), correlator in shard.correlators.items():

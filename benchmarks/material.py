@@ -1,4 +1,4 @@
-"""What the model's benchmarks share: clips of the corpus, the three dictionaries over a layer, the bare pass, stored activations."""
+"""What the models' benchmarks share: samples of the corpus, the three dictionaries over a layer, the bare pass, stored activations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from earmark.inputs.audio import decode
-from earmark.offline.passes import CORPUS_LIMITS
+from earmark.offline.passes import Place, Taken, read_sample, take
 from earmark.runtime import Opened, Runtime
 from earmark.settings import Settings
 from earmark.shelf.folders import Corpus
-from earmark.units import SAMPLE_RATE_HZ, Activations, Hook, Waveform
+from earmark.units import SAMPLE_RATE_HZ, Activations, Hook, TokenSample, Waveform
 
 from .figures import ROOT
 
@@ -25,12 +24,12 @@ N_STORED = 40
 
 
 class Material:
-    """The catalog's default dictionary and its siblings, with their model and corpus."""
+    """A dictionary, the catalog's default unless another is named, and its siblings, with their model and corpus."""
 
-    def __init__(self) -> None:
+    def __init__(self, slug: str | None = None) -> None:
         self.settings = Settings.from_env()
         self.runtime = Runtime(self.settings)
-        self.default = self.runtime.catalog.dictionary(self.runtime.catalog.default)
+        self.default = self.runtime.catalog.dictionary(slug or self.runtime.catalog.default)
         self.opened: list[Opened] = [self.runtime.open(d.slug) for d in self.runtime.catalog.siblings(self.default.slug)]
 
     @property
@@ -41,10 +40,15 @@ class Material:
     def corpus(self) -> Corpus:
         return Corpus(self.settings.data / str(self.default.corpus))
 
-    def clips(self, n: int) -> list[tuple[int, str, Waveform]]:
-        """(row, id, sound) of n clips, evenly spread over the corpus."""
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """Where each dictionary reads."""
+        return {o.entry.slug: Place(o.entry.site, o.entry.layer, o.hook) for o in self.opened}
+
+    def clips(self, n: int) -> list[tuple[int, str, Any]]:
+        """(row, id, sound or text) of n samples, evenly spread over the corpus."""
         rows = np.linspace(0, len(self.corpus.ids) - 1, n).astype(int).tolist()
-        return [(row, self.corpus.ids[row], decode(self.corpus.audio(self.corpus.ids[row])[0], CORPUS_LIMITS).waveform) for row in rows]
+        return [(row, self.corpus.ids[row], read_sample(self.corpus, self.corpus.ids[row], self.model)) for row in rows]
 
     def clip_of(self, duration_s: float) -> Waveform:
         """Clips of the corpus, one after the other, cut to a length."""
@@ -52,11 +56,25 @@ class Material:
         sound = np.concatenate([sound.samples for _, _, sound in self.clips(20)])
         return Waveform(np.resize(sound, n))
 
-    def capture(self, sound: Waveform) -> dict[Hook, Activations]:
-        return self.runtime.capture(self.default.model, sound, self.opened)
+    def capture(self, sample: Any) -> dict[Hook, Activations]:
+        return self.runtime.capture(self.default.model, sample, self.opened)
 
-    def bare_pass(self) -> Callable[[Waveform], torch.Tensor]:
-        """The reference: mel features and the encoder up to the hook's layer, no hook, nothing kept. [1, 1500, width] of a sound of up to 30 s."""
+    def take(self, sample: Any) -> dict[str, Taken]:
+        """What a build takes of one sample, for each dictionary."""
+        found = take(self.model, sample, list(self.places.values()))
+        return {slug: found[place] for slug, place in self.places.items()}
+
+    def bare_pass(self) -> Callable[[Any], torch.Tensor]:
+        """The reference: the network up to the hook's layer (of a sound from its mel features on), no hook, nothing kept. [1, n_positions, width]."""
+        forward = self._text_pass() if self.model.modality == "text" else self._sound_pass()
+        sample = self.clips(1)[0][2]
+        residual = next(o.hook for o in self.opened if o.entry.kind == "residual")
+        captured = self.capture(sample)[residual].values
+        scale = float(np.abs(captured).max())
+        assert np.allclose(forward(sample)[0, : len(captured)].numpy(), captured, atol=1e-4 * max(scale, 10)), "the bare pass computes something else"
+        return forward
+
+    def _sound_pass(self) -> Callable[[Waveform], torch.Tensor]:
         encoder, last = self.model.root.encoder, self.default.layer
 
         def forward(sound: Waveform) -> torch.Tensor:
@@ -67,10 +85,20 @@ class Material:
                     x = layer(x, None)
             return x
 
-        sound = self.clips(1)[0][2]
-        residual = next(o.hook for o in self.opened if o.entry.kind == "residual")
-        captured = self.capture(sound)[residual].values
-        assert np.allclose(forward(sound)[0, : len(captured)].numpy(), captured, atol=1e-3), "the bare pass computes something else"
+        return forward
+
+    def _text_pass(self) -> Callable[[TokenSample], torch.Tensor]:
+        root, last = self.model.root, self.default.layer
+
+        def forward(text: TokenSample) -> torch.Tensor:
+            with torch.inference_mode():
+                x = root.embed_tokens(torch.tensor([text.ids]))
+                places = torch.arange(x.shape[1])[None]
+                turned = root.rotary_emb(x, places)
+                for layer in root.layers[: last + 1]:
+                    x = layer(x, attention_mask=None, position_ids=places, position_embeddings=turned)
+            return x
+
         return forward
 
 

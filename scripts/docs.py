@@ -37,6 +37,7 @@ OTHERS = {
     "requirements-weights.txt": "Packages that carry the weights, for machines that do not reach the Hub.",
     "requirements-train.txt": "SAELens, for those who want to train with it.",
     "requirements-dev.txt": "What tests and checks need.",
+    "requirements-dashboard.txt": "SAEDashboard, for one benchmark of `make bench-long`, in an environment of its own.",
     "requirements-peers.txt": "SAELens, sparsify and dictionary_learning as the tests' independent readers.",
     "pyproject.toml": "Settings of ruff, pyright and pytest.",
     "LICENSE": "Apache-2.0, for the code.",
