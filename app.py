@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from components import TABS
 from components.bridge import Context, FirstView, Page, build_page, wire
 from components.card import page_head, page_style
-from components.programs import audio_endpoint, endpoints
+from components.programs import endpoints, model_endpoints
 from components.theme import THEME
 from earmark.api import routes
 from earmark.live.desk import Desk
@@ -34,7 +34,7 @@ def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
         page = build_page(context)
         wire(context, page)
         endpoints(context.store)
-        audio_endpoint(context.desk)
+        model_endpoints(context.desk)
     return demo.queue(max_size=MAX_WAITING), page
 
 

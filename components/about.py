@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from earmark.errors import BadInput, EarmarkError
-from earmark.links import Link
+from earmark.links import MAX_LINK_TEXT, Link
 from earmark.shelf.hub import Terms
 
 from .bridge import Context
@@ -60,4 +60,4 @@ def looked_at(context: Context, text: str) -> str:
 def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
     """What the tab's components show for a link, and the document's title."""
     found = choices(context.store, link)
-    return (render("about.html", choices=found, catalog=context.store.catalog), density_figure(context.store)), "About · Earmark"
+    return (render("about.html", choices=found, catalog=context.store.catalog, max_link=MAX_LINK_TEXT), density_figure(context.store)), "About · Earmark"

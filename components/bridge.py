@@ -30,6 +30,8 @@ from earmark.shelf.store import Store
 from .card import page_head, page_style, render
 from .views.address import settle
 
+MAX_QUERY = 12_000
+"""letters of an address: a short text in it may take twelve of them for one of its own"""
 ON_LOAD = "window.earmark.connect((data) => trigger('visit', data), props, watch)"
 
 
@@ -42,6 +44,8 @@ class Context:
     desk: Desk
     clip: str = ""
     """the token of the visitor's own clip: a page knows it and sends it along; it is in no address"""
+    passage: str = ""
+    """the same for a text of one's own that is too long for an address"""
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ def wire(context: Context, page: Page) -> None:
     """Draw what the bridge asks for: first the page's own address, then every further one."""
 
     def drawn(event: gr.EventData) -> list[Any]:
-        asked = dict(parse_qsl(str(event.query)[:4000], keep_blank_values=True))
-        return visit(replace(context, clip=str(event.clip)[:80]), page, asked, int(event.n), bool(event.there))
+        asked = dict(parse_qsl(str(event.query)[:MAX_QUERY], keep_blank_values=True))
+        own = replace(context, clip=str(event.clip)[:80], passage=str(event.passage)[:80])
+        return visit(own, page, asked, int(event.n), bool(event.there))
 
     page.bridge.visit(drawn, None, page.outputs, trigger_mode="always_last", queue=False, show_progress="hidden", api_visibility="private")
 

@@ -14,7 +14,7 @@ from earmark.shelf import pairs
 from earmark.shelf.store import Store
 from earmark.units import UnitId
 from earmark.web.find import find, found_json
-from earmark.web.records import analysis_json, pair_json
+from earmark.web.records import analysis_json, pair_json, text_analysis_json
 
 from .uploads import PROGRAMS_LINE, uploaded
 
@@ -78,8 +78,8 @@ def endpoints(store: Store) -> None:
         gr.api(function, api_name=function.__name__, queue=False)
 
 
-def audio_endpoint(desk: Desk) -> None:
-    """Register `analyse_audio`, which runs on the same model as the page, one after the other; call it inside a Blocks context."""
+def model_endpoints(desk: Desk) -> None:
+    """Register `analyse_audio` and `analyse_text`, which wait for the same model as the page; call it inside a Blocks context."""
 
     def analyse_audio(audio: FileData, dictionary: str, top: int = 20, order: str = "relative") -> dict[str, Any]:
         """The units that fire on a sound, with the model's transcript. Times are seconds, shares lie in 0..1, what does not apply is null.
@@ -95,4 +95,19 @@ def audio_endpoint(desk: Desk) -> None:
         except EarmarkError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    gr.api(analyse_audio, api_name="analyse_audio", concurrency_limit=2, concurrency_id=PROGRAMS_LINE)
+    def analyse_text(text: str, dictionary: str, top: int = 20, order: str = "relative") -> dict[str, Any]:
+        """The units that fire on a text: what each of its tokens prints, and each unit's values over them. Shares lie in 0..1, what does not apply is null.
+
+        Args:
+            text: the first 1,024 tokens are used
+            dictionary: a slug of a dictionary over a language model, such as smollm2-135m-l22-sae
+            top: how many units, 1 to 500
+            order: relative (peak over the unit's own largest value in the corpus), peak, mean or rarity
+        """
+        try:
+            return text_analysis_json(desk.texts.analyse(dictionary, str(text), int(top), order))
+        except EarmarkError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    for function in (analyse_audio, analyse_text):
+        gr.api(function, api_name=function.__name__, concurrency_limit=2, concurrency_id=PROGRAMS_LINE)

@@ -75,6 +75,41 @@ HEARD_NOTES = {
     "Drag over the spectrogram, choose a word below it, or type both ends.",
     "moment": "Sorted by the value in the frame of 20 ms at the moment that you clicked on the spectrogram.",
 }
+READ_SORTS = {**HEARD_SORTS, "moment": "At a token"}
+READ_NOTES = {
+    **HEARD_NOTES,
+    "peak": "Sorted by the peak in this text.",
+    "mean": "Sorted by the mean over the whole text.",
+    "region": "Sorted by what is specific to the stretch that you chose: the mean there above the mean of the rest, over the unit's largest value.",
+    "moment": "Sorted by the value at the token that you chose.",
+}
+SINK_RULE = (
+    "Attention sinks are left out of every number: tokens whose norm in the residual stream exceeds 4 times the text's median norm. "
+    "The model is given a token in front of every text, which takes the first sink and is not shown."
+)
+SPLICE_RULE = (
+    "In place of the layer's activations stands what the SAE reconstructs of them, at all tokens but attention sinks, which pass as they are. "
+    "The error is |x − x̂|² / |x|². CE is the mean cross-entropy of the next token, in nats; recovered is the share of what zeros in place of x lose."
+)
+WORD_SORTS = {"auroc": "AUROC", "ratio": "Ratio"}
+WORD_NOTES = {
+    "auroc": "The chance that the unit is higher at a place with the words than at one without.",
+    "ratio": "The unit's mean value above 0 on the words over that elsewhere.",
+}
+TEXTS = {
+    "Hungary": (
+        "Hungary is a landlocked country in Central Europe. It borders Slovakia to the north, Ukraine to the northeast, Romania to the east, Serbia to the "
+        "south, and Austria to the west. Budapest, the capital, lies on the Danube; in 1873 three towns, Buda, Pest and Óbuda, became one."
+    ),
+    "Lincoln": (
+        "Four score and seven years ago our fathers brought forth on this continent, a new nation, conceived in Liberty, and dedicated to the proposition "
+        "that all men are created equal."
+    ),
+    "A letter": "Dear Mrs. Hale,\n\nThe money arrived on Tuesday; I counted it twice. I shall not ask who sent it.\n\nYours truly,\nE. M. Wood",
+    "Some code": "def mean(values):\n    total = 0\n    for value in values:\n        total += value\n    return total / len(values)",
+    "Déjà vu": 'Il était une fois, dans un café de 東京, une naïve 🎧 … "Déjà vu?" – und dann: Größe, Straße, שלום.',
+}
+"""texts to try at once, each short enough for an address"""
 NEED_TABLES = {"relative", "rarity"}
 """orders by what the tables say of a unit"""
 SORTS = {"words": "Shared words", "label": "Label", "peak": "Peak", "density": "Density", "unit": "Number", "match": "Match"}

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from . import text_commands
 from .arguments import parser
 from .errors import BadInput, EarmarkError
 from .settings import Settings
@@ -133,6 +134,10 @@ def _models(args: Args, settings: Settings) -> None:
 
 
 def _analyse(args: Args, settings: Settings) -> None:
+    if args.audio is None:
+        if args.text is None and args.file is None:
+            raise BadInput("analyse needs --audio FILE, --text TEXT or --file FILE.")
+        return _print(args, *text_commands.analyse(args, settings))
     from .inputs.audio import Limits, decode, read_file
     from .live.analysis import analyse
     from .runtime import Runtime
@@ -151,7 +156,11 @@ def _analyse(args: Args, settings: Settings) -> None:
         f"{h['unit']:>6}  peak {h['peak']:8.3f}  {h['relative'] or math.nan:6.1%} of its largest  at {h['at_s']:6.2f} s  {h['label'] or ''}"
         for h in found["hits"]
     ]
-    _print(args, found, lambda: lines)
+    return _print(args, found, lambda: lines)
+
+
+def _words(args: Args, settings: Settings) -> None:
+    _print(args, *text_commands.words(args, settings))
 
 
 def _open(args: Args, settings: Settings) -> None:
@@ -269,6 +278,7 @@ def _parser() -> argparse.ArgumentParser:
             "search": _search,
             "compare": _compare,
             "analyse": _analyse,
+            "words": _words,
             "labels": _labels,
             "health": _health,
             "models": _models,

@@ -14,14 +14,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .errors import BadInput, NotFound
-from .links import MAX_TEXT, flag
+from .links import MAX_TEXT, MAX_WORD_LIST, flag
+from .live.texts.words import parse_words, words_in_corpus
 from .shelf.pairs import compare, unit_id
 from .shelf.store import Store
 from .web.answers import ByteCache, answered, bytes_response, parameter, unit_of
 from .web.find import find, found_json
 from .web.media import media_routes
 from .web.preview import preview_routes
-from .web.records import card_json, csv_text, dictionaries_json, examples_csv, hits_json, montage_json, pair_json, units_rows
+from .web.records import card_json, csv_text, dictionaries_json, examples_csv, hits_json, montage_json, pair_json, units_rows, words_json
 
 __all__ = ["card_json", "dictionaries_json", "hits_json", "routes"]
 
@@ -70,6 +71,13 @@ def routes(store: Store) -> list[Route]:
         return Response(encoded(found_json(hits)), media_type="application/json")
 
     @answered
+    async def words(request: Request) -> Response:
+        listed, order = parse_words(request.query_params.get("words", "")[:MAX_WORD_LIST]), request.query_params.get("order", "auroc")
+        n = parameter(request, "n", int, 20, "a whole number")
+        scores = await run_in_threadpool(words_in_corpus, store, request.path_params["dictionary"], listed, order, n)
+        return Response(encoded(words_json(scores)), media_type="application/json")
+
+    @answered
     async def pair(request: Request) -> Response:
         a, b = unit_id(request.path_params["a"]), unit_id(request.path_params["b"])
         return Response(encoded(pair_json(await run_in_threadpool(compare, store, a, b))), media_type="application/json")
@@ -104,6 +112,7 @@ def routes(store: Store) -> list[Route]:
         Route("/api/unit/{dictionary}/{index}", unit),
         Route("/api/search/{dictionary}/{index}", search),
         Route("/api/find", found),
+        Route("/api/words/{dictionary}", words),
         Route("/api/compare/{a}/{b}", pair),
         Route("/api/units/{dictionary}", units),
         Route("/api/health/{dictionary}", health),

@@ -24,6 +24,12 @@ def _reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--scale", help="what is done to the input, where the checkpoint leaves it open")
 
 
+def _text(command: argparse.ArgumentParser) -> None:
+    """A text of one's own."""
+    command.add_argument("--text", help="a text")
+    command.add_argument("--file", type=Path, help="a text file")
+
+
 def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The whole command line; `run` holds what each command does."""
     whole = argparse.ArgumentParser(prog="python -m earmark", description="Hear and read what the features inside a model respond to.")
@@ -57,12 +63,21 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     compare.add_argument("a", metavar="DICTIONARY:UNIT")
     compare.add_argument("b", metavar="DICTIONARY:UNIT")
 
-    analyse = command("analyse", "the units that fire on a sound", json_=True)
+    analyse = command("analyse", "the units that fire on a sound or a text", json_=True)
     analyse.add_argument("dictionary")
-    analyse.add_argument("--audio", type=Path, required=True, help="sound file")
+    analyse.add_argument("--audio", type=Path, help="sound file")
+    _text(analyse)
+    analyse.add_argument("--spliced", action="store_true", help="of a text, also what the model expects next with and without the SAE")
     analyse.add_argument("--top", type=int, default=20, help="how many units (default 20)")
     analyse.add_argument("--order", default="relative", help="relative, peak, mean or rarity (default relative)")
-    analyse.add_argument("--no-transcript", action="store_true", help="leave the model's transcript out")
+    analyse.add_argument("--no-transcript", action="store_true", help="of a sound, leave the model's transcript out")
+
+    words = command("words", "the units that best tell given words from everything else, in a text or in the corpus", json_=True)
+    words.add_argument("dictionary")
+    words.add_argument("--words", required=True, help="with commas between them")
+    _text(words)
+    words.add_argument("--order", default="auroc", help="auroc or ratio (default auroc)")
+    words.add_argument("--n", type=int, default=20, help="how many units (default 20)")
 
     labels = command("labels", "how many units of a dictionary have a label that holds, beside those of random directions and of shifted labels", json_=True)
     labels.add_argument("dictionary")

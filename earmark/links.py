@@ -9,12 +9,17 @@ from urllib.parse import quote, urlencode
 
 from .units import UnitId
 
-TABS = ("browse", "feature", "audio", "compare", "health", "about", "find")
+TABS = ("browse", "feature", "audio", "text", "compare", "health", "about", "find")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
 LOOKS = ("stack", "snippet", "whole")
 """how much of each text a card shows"""
 DEFAULT_LOOK = "snippet"
+MAX_LINK_TEXT = 500
+"""characters of a text of one's own that an address carries; a longer one is in no address"""
+MAX_WORD_LIST = 1_000
+TOKENS = {"audio": False, "text": True}
+"""tabs for a sample of one's own, and whether places in it count tokens, not seconds"""
 DEFAULT_SORT = "words"
 """units whose strongest clips share a word come first: the easiest to hear"""
 
@@ -50,13 +55,26 @@ class BrowseView:
 
 @dataclass(frozen=True)
 class HeardView:
-    """In what order the units that fire on a visitor's own clip are listed. The clip itself is in no address."""
+    """In what order the units that fire on a visitor's own clip or text are listed. The clip itself is in no address."""
 
     order: str = "relative"
     at_s: float | None = None
-    """the moment, where they are ordered by their values at one; the beginning of a stretch"""
+    """the moment, where they are ordered by their values at one; the beginning of a stretch; of a text, the number of a token"""
     to_s: float | None = None
     """the end of a stretch"""
+
+
+@dataclass(frozen=True)
+class ReadView:
+    """A visitor's own text, while it is short, and the words that its units are asked for."""
+
+    text: str = ""
+    words: str = ""
+    """with commas between them"""
+    where: str = "text"
+    """where the words are looked for: text or corpus"""
+    word_order: str = "auroc"
+    """auroc or ratio"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,7 @@ class Link:
     """the second unit of a comparison"""
     look: str = DEFAULT_LOOK
     """of `LOOKS`: how much of each text is shown"""
+    read: ReadView = ReadView()
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> tuple[Link, tuple[str, ...]]:
@@ -89,7 +108,7 @@ class Link:
         unit, other = _integer(query, "unit", notices), _integer(query, "other_unit", notices)
         if tab == "feature" and unit is None and query.get("unit", "").strip():
             tab = "browse"
-        audio = tab == "audio"
+        own = tab in TOKENS
         link = cls(
             tab=tab,
             dictionary=query.get("dictionary", "")[:80],
@@ -97,7 +116,7 @@ class Link:
             filter=Filter(_number(query, "min", notices), _number(query, "max", notices), flag(query.get("absolute", "")) or False),
             browse=BrowseView(
                 text=query.get("q", "")[:MAX_TEXT],
-                sort=DEFAULT_SORT if audio else query.get("sort", DEFAULT_SORT)[:20],
+                sort=DEFAULT_SORT if own else query.get("sort", DEFAULT_SORT)[:20],
                 descending=query.get("order", "desc") != "asc",
                 min_density=_number(query, "dmin", notices),
                 max_density=_number(query, "dmax", notices),
@@ -107,9 +126,10 @@ class Link:
             ),
             sample=query.get("sample", "")[:MAX_TEXT] or None,
             revision=query.get("rev", "")[:33] or None,
-            heard=HeardView(query.get("sort", "relative")[:20], _number(query, "at", notices), _number(query, "to", notices)) if audio else HeardView(),
+            heard=HeardView(query.get("sort", "relative")[:20], _number(query, "at", notices), _number(query, "to", notices)) if own else HeardView(),
             other=UnitId(query.get("other", "")[:80], other) if tab == "compare" and other is not None else None,
             look=query["view"] if query.get("view") in LOOKS else DEFAULT_LOOK,
+            read=_read(query, notices) if tab == "text" else ReadView(),
         )
         return link, tuple(notices)
 
@@ -125,7 +145,7 @@ class Link:
         parts: dict[str, object] = {
             "tab": self.tab,
             "dictionary": None if self.tab in {"about", "find"} else self.dictionary or None,
-            "unit": self.unit if on_card or on_pair else None,
+            "unit": self.unit if on_card or on_pair or self.tab == "text" else None,
             "other": self.other.dictionary if on_pair and self.other else None,
             "other_unit": self.other.index if on_pair and self.other else None,
             "min": _short(f.low) if on_card else None,
@@ -146,8 +166,12 @@ class Link:
                 "named": b.named or None,
                 "page": None if b.page == 1 else b.page,
             }
-        if self.tab == "audio":
+        if self.tab in TOKENS:
             parts |= {"sort": None if self.heard.order == "relative" else self.heard.order, "at": _short(self.heard.at_s), "to": _short(self.heard.to_s)}
+        if self.tab == "text":
+            r = self.read
+            parts |= {"words": r.words or None, "in": None if r.where == "text" else r.where, "by": None if r.word_order == "auroc" else r.word_order}
+            parts["text"] = r.text or None
         parts["rev"] = self.revision
         return urlencode({k: v for k, v in parts.items() if v is not None})
 
@@ -195,6 +219,16 @@ def model_href(dictionary: str) -> str:
 
 def api_href(*parts: str | int, **query: str) -> str:
     return "/api/" + "/".join(quote(str(p), safe="") for p in parts) + ("?" + urlencode(query) if query else "")
+
+
+def _read(query: Mapping[str, str], notices: list[str]) -> ReadView:
+    text, words = (query.get(name, "").encode("utf-8", "replace").decode() for name in ("text", "words"))
+    if len(text) > MAX_LINK_TEXT:
+        notices.append(f"An address carries a text of at most {MAX_LINK_TEXT} characters; the {len(text):,} of this one were cut. Paste the whole text below.")
+    where, order = query.get("in", "text"), query.get("by", "auroc")
+    return ReadView(
+        text[:MAX_LINK_TEXT], words[:MAX_WORD_LIST], where if where in {"text", "corpus"} else "text", order if order in {"auroc", "ratio"} else "auroc"
+    )
 
 
 def _named(text: str) -> str:

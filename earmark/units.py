@@ -155,3 +155,19 @@ class Analysis:
     grid: FrameGrid
     duration_s: float
     transcript: str | None
+
+
+@dataclass(frozen=True)
+class TextAnalysis:
+    """One visitor's text: the units that fired on it."""
+
+    hits: tuple[UnitHit, ...]
+    """`at_s` of each is a position"""
+    traces: dict[int, NDArray[np.float32]]
+    """[n_positions] for each hit's unit"""
+    tokens: tuple[str, ...]
+    """what each position prints; put together they are the text that was read"""
+    left_out: tuple[int, ...]
+    """positions of attention sinks, where every unit is 0"""
+    notices: tuple[str, ...] = ()
+    """sentences: what was cut"""

@@ -48,7 +48,7 @@
   }
 
   em.connect = (trigger, props, watch) => {
-    send = (query) => trigger({ query, n: em.n, clip: em.clip || "", there: !em.n && Boolean(first()) });
+    send = (query) => trigger({ query, n: em.n, clip: em.clip || "", passage: em.passage || "", there: !em.n && Boolean(first()) });
     watch("value", () => {
       let answer;
       try { answer = JSON.parse(props.value); } catch { return; }
@@ -217,10 +217,14 @@
       try { await navigator.share({ title: document.title, url }); } catch { /* the visitor changed their mind */ }
       return;
     }
-    try { await navigator.clipboard.writeText(url); } catch { copyByHand(url); }
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy link"; }, 1600);
+    em.copy(url, button);
   });
+  em.copy = async (text, button) => {
+    const words = button.dataset.words ||= button.textContent;
+    try { await navigator.clipboard.writeText(text); } catch { copyByHand(text); }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = words; }, 1600);
+  };
   document.addEventListener("earmark:view", () => {
     if (navigator.share) document.querySelectorAll("[data-share]").forEach((b) => { b.hidden = false; });
   });

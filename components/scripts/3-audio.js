@@ -279,16 +279,17 @@
     if (from || !target.closest("a, button:not([data-draw])")) draw(row);
   });
 
-  async function follow() {
+  // how far the model is, told in a tab's own place for it
+  em.follow = async (root, tab) => {
     const place = root()?.querySelector("[data-model-state]");
-    if (!place || em.tab !== "audio") return;
+    if (!place || em.tab !== tab) return;
     clearTimeout(polling);
     try {
       const { state, text } = await fetch(root().dataset.model).then((r) => r.json());
       if (place.dataset.state !== state) { place.dataset.state = state; place.textContent = text; }
-      if (state === "loading" || state === "idle") polling = setTimeout(follow, 1200);
+      if (state === "loading" || state === "idle") polling = setTimeout(() => em.follow(root, tab), 1200);
     } catch { /* the next visit asks again */ }
-  }
+  };
 
   document.addEventListener("earmark:view", (event) => {
     if (event.detail.tab !== "audio") { stopRecording(); return; }
@@ -304,6 +305,6 @@
     if (fresh) figure()?.scrollIntoView({ block: "nearest" });
     else if (named && named !== shown) figure()?.scrollIntoView({ block: "start" }); // what was asked for, not the form above it
     [fresh, shown] = [false, named];
-    follow();
+    em.follow(root, "audio");
   });
 })();

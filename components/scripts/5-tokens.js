@@ -8,6 +8,7 @@
     });
     return nodes.textContent;
   };
+  window.earmark.plainText = plain;
 
   document.addEventListener("copy", (event) => {
     const selection = getSelection();

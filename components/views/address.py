@@ -7,14 +7,14 @@ import random
 from dataclasses import replace
 
 from earmark.errors import EarmarkError
-from earmark.links import DEFAULT_LOOK, HeardView, Link
+from earmark.links import DEFAULT_LOOK, TOKENS, HeardView, Link
 from earmark.live.analysis import MOMENT, ORDERS, REGION
 from earmark.shelf.pairs import partner
 from earmark.shelf.store import Store
 from earmark.units import UnitId
 from earmark.web.media import modality_of
 
-STRETCH_S = 0.5
+STRETCH_S, STRETCH_TOKENS = 0.5, 7
 LIKE = 0.6
 """correlation from which a pair is worth showing to somebody who named none"""
 
@@ -22,14 +22,18 @@ LIKE = 0.6
 def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Link, tuple[str, ...]]:
     """The link that is shown for the one that was asked for, and what had to change. A feature link without a unit picks one."""
     said = list(notices)
-    link = _settle_dictionary(store, link, said)
+    link = _settle_modality(store, _settle_dictionary(store, link, said), said, asked=bool(link.dictionary))
     if link.filter.low is not None and link.filter.high is not None and link.filter.low > link.filter.high:
         link = replace(link, filter=replace(link.filter, low=link.filter.high, high=link.filter.low))
         said.append("The smallest value was larger than the largest; they were swapped.")
     if modality_of(store, link.dictionary) != "text":
         link = replace(link, look=DEFAULT_LOOK)
+    if link.tab in TOKENS:
+        link = replace(link, heard=_settle_order(link.heard, tokens=TOKENS[link.tab]))
     if link.tab == "audio":
-        link = replace(link, heard=_settle_order(link.heard), sample=_settle_sample(store, link, said))
+        link = replace(link, sample=_settle_sample(store, link, said))
+    if link.tab == "text":
+        return replace(link, unit=_shading(store, link), sample=None, revision=None), tuple(said)
     if link.tab == "health" or link.whole:
         return replace(link, unit=None, sample=None, revision=_settle_revision(store, link, said)), tuple(said)
     if link.tab not in {"feature", "compare"}:
@@ -96,6 +100,34 @@ def _settle_dictionary(store: Store, link: Link, said: list[str]) -> Link:
     return replace(link, dictionary=chosen)
 
 
+def _settle_modality(store: Store, link: Link, said: list[str], asked: bool) -> Link:
+    """On the tab for sounds a dictionary of a speech model, on that for texts one of a language model: the first with tables, an SAE before others."""
+    wanted = {"audio": "audio", "text": "text"}.get(link.tab)
+    entries = store.catalog.dictionaries
+
+    def fits(slug: str) -> bool:
+        return store.catalog.model(entries[slug].model).modality == wanted
+
+    if wanted is None or link.dictionary not in entries or fits(link.dictionary):
+        return link
+    those = sorted(filter(fits, entries), key=lambda slug: (not store.has_tables(slug), entries[slug].kind != "sae"))
+    if not those:
+        return link
+    if asked:
+        does = "hears sounds and reads no text" if wanted == "text" else "reads texts and hears no sound"
+        said.append(f"The model of {link.dictionary} {does}; this is {those[0]}.")
+    return replace(link, dictionary=those[0], unit=None)
+
+
+def _shading(store: Store, link: Link) -> int | None:
+    """The unit that shades a text: none that the dictionary does not have."""
+    try:
+        n_units = store.dictionary(link.dictionary, fetch=False).n_units
+    except EarmarkError:
+        n_units = 1 << 30
+    return link.unit if link.unit is not None and 0 <= link.unit < n_units else None
+
+
 def _settle_sample(store: Store, link: Link, said: list[str]) -> str | None:
     """The clip of the corpus that is asked for, if there is such a one."""
     if link.sample is None:
@@ -109,12 +141,12 @@ def _settle_sample(store: Store, link: Link, said: list[str]) -> str | None:
     return None if corpus.is_text else link.sample
 
 
-def _settle_order(heard: HeardView) -> HeardView:
-    """An order that there is; a moment that no clip could have is none, and a stretch without an end is half a second long."""
-    at_s, to_s = (None if t is None or not 0 <= t < 3600 else t for t in (heard.at_s, heard.to_s))
+def _settle_order(heard: HeardView, tokens: bool = False) -> HeardView:
+    """An order that there is; a moment that no clip could have is none, and a stretch without an end is half a second long, or a few tokens."""
+    at_s, to_s = (None if t is None or not 0 <= t < 3600 else float(int(t)) if tokens else t for t in (heard.at_s, heard.to_s))
     if heard.order == REGION:
         at_s = at_s or 0.0
-        to_s = at_s + STRETCH_S if to_s is None else to_s
+        to_s = at_s + (STRETCH_TOKENS if tokens else STRETCH_S) if to_s is None else to_s
         return HeardView(REGION, min(at_s, to_s), max(at_s, to_s))
     if heard.order == MOMENT:
         return HeardView(MOMENT, at_s or 0.0)

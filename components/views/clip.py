@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -171,7 +172,7 @@ def sample_view(store: Store, link: Link) -> ClipView:
 def hits_view(store: Store, link: Link, clip: Clip | None) -> HitsView:
     """The units of a settled link's dictionary that fire on a clip, in its order; None while the model has not heard it."""
     entry = store.catalog.dictionary(link.dictionary)
-    picks = tuple(_pick(store, link, e, clip) for e in store.catalog.siblings(link.dictionary))
+    picks = tuple(pick(store, link, e, clip.problems if clip else {}) for e in store.catalog.siblings(link.dictionary))
     bare = store.is_bare(link.dictionary)
     if clip is None:
         return HitsView(link, entry, picks, waiting=True)
@@ -181,26 +182,33 @@ def hits_view(store: Store, link: Link, clip: Clip | None) -> HitsView:
         link = replace(link, heard=replace(link.heard, order="peak"))
     order, at_s, to_s = link.heard.order, link.heard.at_s or 0.0, link.heard.to_s or 0.0
     hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=N_HITS, order=order, at_s=at_s, to_s=to_s)
-    known = _known(store, link.dictionary, [h.unit for h in hits])
+    known = known_units(store, link.dictionary, [h.unit for h in hits])
     frame = clip.grid.frame_at(at_s)
     rows = tuple(_row(entry, clip, hit, traces[hit.unit], known.get(hit.unit), order, frame) for hit in hits)
     return HitsView(link, entry, picks, rows, bare=bare)
 
 
-def _pick(store: Store, link: Link, entry: DictionaryEntry, clip: Clip | None) -> Pick:
-    href = replace(link, dictionary=entry.slug).href()
-    title, problem = entry.title or prose.KIND_TITLES[entry.kind], clip.problems.get(entry.slug) if clip else None
+def pick(store: Store, link: Link, entry: DictionaryEntry, problems: Mapping[str, str]) -> Pick:
+    href = replace(link, dictionary=entry.slug, unit=None).href()
+    title, problem = entry.title or prose.KIND_TITLES[entry.kind], problems.get(entry.slug)
     return Pick(entry, title, href, entry.slug == link.dictionary, problem, store.is_bare(entry.slug))
 
 
-def _known(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any]]:
-    """What the tables say of some units: dead, and the words of their strongest clips; nothing where there are no tables."""
+def known_units(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any]]:
+    """What the tables say of some units: label, dead, and the words of their strongest clips, of texts those at the peaks; none without tables."""
     try:
         frame, corpus = store.units_frame(slug), store.corpus(store.dictionary(slug).corpus)
     except EarmarkError:
         return {}
     rows = frame.iloc[units].to_dict("records")
-    return {int(r["unit"]): r | {"heard": tuple(corpus.transcripts[s] for s in r["strongest"])} for r in rows}
+    said = corpus.word_at if corpus.is_text else lambda sample, _at: corpus.transcripts[sample]
+    return {int(r["unit"]): r | {"heard": tuple(said(*place) for place in zip(r["strongest"], r["peaks_at"], strict=True))} for r in rows}
+
+
+def label_of(known: Mapping[str, Any] | None) -> str | None:
+    """The label in what the tables say of a unit."""
+    label = known.get("label") if known else None
+    return label if isinstance(label, str) else None
 
 
 def _row(entry: DictionaryEntry, clip: Clip, hit: UnitHit, trace: np.ndarray, known: dict[str, Any] | None, order: str, frame: int) -> HitRow:

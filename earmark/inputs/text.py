@@ -40,26 +40,27 @@ class Tokens:
         self.before: tuple[int, ...] = (own,) if own is not None and (always_bos or begins) else ()
 
     def read(self, text: str, max_tokens: int | None = None) -> TokenSample:
-        """A text's tokens, what begins it first. Raises BadInput for an empty text or one beyond all limits; a long one is cut, with a notice."""
-        if not text.strip():
-            raise BadInput("The text is empty. Bring a sentence or more.")
-        if len(text) > MAX_CHARACTERS:
-            raise BadInput(f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are taken. Cut out the part you want.")
-        return self._read(text, self.before, min(max_tokens or MAX_TOKENS, self.n_context))
+        """A text's tokens behind what begins it; max_tokens counts the text's own, and a longer one is cut, with a notice.
+
+        Raises BadInput for an empty text, and for one beyond all limits.
+        """
+        check_text(text)
+        return self._read(text, self.before, min(max_tokens or MAX_TOKENS, self.n_context - len(self.before)))
 
     def document(self, text: str) -> TokenSample:
         """A text of any length, to be cut into windows: nothing stands in front of it."""
         return self._read(text, (), None)
 
     def _read(self, text: str, before: tuple[int, ...], limit: int | None) -> TokenSample:
+        """limit: most tokens of the text's own."""
         text = text.encode("utf-8", "replace").decode("utf-8")  # half of a surrogate pair is no text
-        ids = [*before, *self._backend.encode(text, add_special_tokens=False).ids]
-        notices = (f"The text has {len(ids):,} tokens; the first {limit:,} are read.",) if limit is not None and len(ids) > limit else ()
-        n = len(before)
-        pieces = [self._bytes_of(i) for i in ids[:limit]]
+        found = self._backend.encode(text, add_special_tokens=False).ids
+        notices = (f"The text has {len(found):,} tokens; the first {limit:,} are read.",) if limit is not None and len(found) > limit else ()
+        ids, n = (*before, *found[:limit]), len(before)
+        pieces = [self._bytes_of(i) for i in ids]
         if len(pieces) > n and _n_spaces(b"".join(pieces[n:])) > _n_spaces(text.encode()):  # SentencePiece puts a space in front
             pieces[n] = pieces[n][1:]
-        return TokenSample(tuple(ids[:limit]), printed(pieces), n, notices)
+        return TokenSample(ids, printed(pieces), n, notices)
 
     def sample(self, ids: Iterable[int]) -> TokenSample:
         """Tokens that are at hand already, exactly as they are. Raises BadInput for an id outside the vocabulary."""
@@ -101,6 +102,14 @@ class Tokens:
         if kinds & {"ByteFallback", "Metaspace"}:
             return lambda piece: bytes([int(piece[3:5], 16)]) if len(piece) == 6 and piece.startswith("<0x") else piece.replace(_SPACE, " ").encode()
         return str.encode
+
+
+def check_text(text: str) -> None:
+    """Raise BadInput for an empty text, and for one beyond all limits."""
+    if not text.strip():
+        raise BadInput("The text is empty. Bring a sentence or more.")
+    if len(text) > MAX_CHARACTERS:
+        raise BadInput(f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are taken. Cut out the part you want.")
 
 
 def _n_spaces(text: bytes) -> int:

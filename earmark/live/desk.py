@@ -1,4 +1,4 @@
-"""Where visitors' sounds are handled: one model for all, loaded when first needed, one run at a time, each within a time limit.
+"""Where visitors' sounds are handled, and the line for the model: one for all, loaded when first needed, one run at a time, each within a time limit.
 
 A sound is read first, in a line of its own, so that a file that takes long holds up nobody who waits for the model.
 Nothing heavy is imported before a model is wanted.
@@ -23,6 +23,7 @@ from ..shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ..shelf.store import Store
 from ..units import SAMPLE_RATE_HZ, Analysis, Waveform
 from .kept import Brought, Clip, Kept
+from .texts.desk import Texts
 
 if TYPE_CHECKING:
     from ..inputs.audio import Limits
@@ -57,6 +58,7 @@ class Desk:
         self.store = store
         self.kept: Kept[Clip] = Kept()
         self._brought: Kept[Brought] = Kept(BROUGHT_BYTES, BROUGHT_S)
+        self.texts = Texts(self)
         self._decode_s, self._run_s = decode_s, run_s
         self._decoding = ThreadPoolExecutor(N_READERS, "decode")
         self._model = ThreadPoolExecutor(1, "model")
@@ -115,7 +117,7 @@ class Desk:
         from .facts import neighbours
 
         held = self._runtime is not None and slug in self._runtime.loaded
-        return neighbours(self._open_runtime().open(slug), unit) if held else ()
+        return neighbours(self.runtime().open(slug), unit) if held else ()
 
     def _fetch(self, slug: str) -> None:
         """Runs beside the model's thread, so that a long download is in nobody's way."""
@@ -139,22 +141,24 @@ class Desk:
         from ..inputs.mel import mel_grey
         from .facts import examine
 
-        self._facts[slug] = examine(self._open_runtime(), self.store, slug)
-        mel_grey(Waveform(np.zeros(SAMPLE_RATE_HZ, np.float32)))  # its library loads slowly, too
+        self._facts[slug] = examine(self.runtime(), self.store, slug)
+        if self.store.catalog.model(self.store.catalog.dictionary(slug).model).modality == "audio":
+            mel_grey(Waveform(np.zeros(SAMPLE_RATE_HZ, np.float32)))  # its library loads slowly, too
 
-    def _open_runtime(self) -> Runtime:
+    def runtime(self) -> Runtime:
+        """The models in memory; only the model's thread runs them."""
         from ..runtime import Runtime
 
         if self._runtime is None:
             self._runtime = Runtime(self.store.settings, HERE)
         return self._runtime
 
-    def _run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T]) -> T:
         """On the one thread that runs the model. Raises BadInput when it takes too long."""
         try:
             return self._model.submit(work).result(self._run_s)
         except TookTooLong:
-            raise BadInput(f"The model took longer than {self._run_s:.0f} s, and this was given up. Try a shorter sound, or once more in a minute.") from None
+            raise BadInput(f"The model took longer than {self._run_s:.0f} s, and this was given up. Bring less, or try once more in a minute.") from None
 
     # -- sounds ----------------------------------------------------------------------------------------------------------
 
@@ -202,7 +206,7 @@ class Desk:
         if brought is None:
             raise BadInput("The sound is not here any more. Bring it once more.")
         tell(0.3, "Listening" if self.state(slug).name == "ready" else "Loading the model")
-        return self.kept.put(self._run(lambda: self._clip(slug, brought.waveform, brought.notices, brought.sample, tell)))
+        return self.kept.put(self.run(lambda: self._clip(slug, brought.waveform, brought.notices, brought.sample, tell)))
 
     def heard(self, slug: str, sample: str) -> Clip | None:
         """A clip of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""
@@ -214,7 +218,7 @@ class Desk:
         if self.heard(slug, sample) is None:
             tell(0.2, "Listening" if self.state(slug).name == "ready" else "Loading the model")
             waveform, _ = self.decode(self.sample(slug, sample))
-            self.kept.put(self._run(lambda: self._clip(slug, waveform, (), sample, tell, words=False)), self._name(slug, sample))
+            self.kept.put(self.run(lambda: self._clip(slug, waveform, (), sample, tell, words=False)), self._name(slug, sample))
 
     def _name(self, slug: str, sample: str) -> str:
         entry = self.store.catalog.dictionary(slug)
@@ -227,7 +231,7 @@ class Desk:
         self._hears(slug)
         check_order(top, order)
         waveform, _ = self.decode(data)
-        return self._run(lambda: analyse(self._open_runtime(), self.store, slug, waveform, top=top, order=order))
+        return self.run(lambda: analyse(self.runtime(), self.store, slug, waveform, top=top, order=order))
 
     def _hears(self, slug: str) -> None:
         """Raise BadInput for a dictionary that cannot take a sound now."""
@@ -242,7 +246,7 @@ class Desk:
         from ..inputs.alignment import align
         from ..inputs.mel import mel_grey
 
-        runtime = self._open_runtime()
+        runtime = self.runtime()
         runtime.open(slug)
         slugs, problems = [], {}
         for entry in self.store.catalog.siblings(slug):

@@ -250,4 +250,4 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
 
 def next_token_losses(logits: Tensor, sample: TokenSample) -> NDArray[np.float32]:
     """[n_positions - 1] from the logits [n_positions, vocabulary] of the sample's own tokens."""
-    return F.cross_entropy(logits[:-1], torch.tensor(sample.ids[sample.n_before + 1 :]), reduction="none").numpy()
+    return F.cross_entropy(logits[:-1], torch.tensor(sample.ids[sample.n_before + 1 :], dtype=torch.long), reduction="none").numpy()

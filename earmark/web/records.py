@@ -10,7 +10,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,12 @@ from ..passages import around
 from ..shelf.pairs import Pair
 from ..shelf.store import Store
 from ..shelf.tables import read_manifest
-from ..units import Analysis, UnitId
+from ..units import Analysis, TextAnalysis, TokenGrid, UnitId
 from .pictures import window
+
+if TYPE_CHECKING:
+    from ..live.texts.splice import Reading, Spliced
+    from ..live.texts.words import WordScores
 
 MONTAGE_CLIPS = 5
 EXAMPLE_COLUMNS = ("group", "rank", "sample", "peak", "at_s", "start_s", "end_s", "duration_s", "transcript")
@@ -121,6 +125,58 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     names = ("peak", "relative", "mean", "density")
     hits = [{"unit": h.unit, **{n: number(getattr(h, n)) for n in names}, "at_s": round(h.at_s, 6), "label": h.label} for h in analysis.hits]
     return {"duration_s": round(analysis.duration_s, 6), "transcript": analysis.transcript, "hits": hits}
+
+
+def text_analysis_json(analysis: TextAnalysis) -> dict[str, Any]:
+    """The units that fired on a visitor's text, in the order asked for. `tokens[i]` is what position i prints; put together they are the text."""
+    shown = {i: text for start, end, text in TokenGrid(analysis.tokens).spans() for i in range(start, end)}
+    return {
+        "tokens": list(analysis.tokens),
+        "left_out": list(analysis.left_out),
+        "notices": list(analysis.notices),
+        "hits": [
+            {
+                "unit": h.unit,
+                **{n: number(getattr(h, n)) for n in ("peak", "relative", "mean", "density")},
+                "token": shown[round(h.at_s)],
+                "at": round(h.at_s),
+                "label": h.label,
+                "values": [number(v) for v in analysis.traces[h.unit].tolist()],
+            }
+            for h in analysis.hits
+        ],
+    }
+
+
+def spliced_json(spliced: Spliced) -> dict[str, Any]:
+    """A text with and without the SAE: cross-entropies in nats a token, the likeliest next tokens of each position, the error of its reconstruction."""
+
+    def expected(reading: Reading) -> list[list[dict[str, Any]]]:
+        return [[{"token": e.token, "p": number(e.probability, 4)} for e in row] for row in reading.expected]
+
+    return {
+        "ce": number(spliced.plain.ce),
+        "ce_spliced": number(spliced.spliced.ce),
+        "ce_ablated": number(spliced.ablated.ce),
+        "ce_recovered": number(spliced.recovered),
+        "error": [number(e) for e in spliced.error.tolist()],
+        "next": expected(spliced.plain),
+        "next_spliced": expected(spliced.spliced),
+    }
+
+
+def words_json(scores: WordScores) -> dict[str, Any]:
+    """The units that tell words apart. `ratio` is null for what is above 0 on the words alone, `auroc` where the tables do not hold every peak."""
+    names = ("ratio", "auroc", "mean_on", "mean_elsewhere")
+    return {
+        "words": list(scores.words),
+        "missing": list(scores.missing),
+        "where": scores.where,
+        "what": scores.what,
+        "n_on": scores.n_on,
+        "n_elsewhere": scores.n_elsewhere,
+        "units": [{"unit": s.unit, "n_on": s.n_on, **{name: number(getattr(s, name)) for name in names}} for s in scores.units],
+    }
 
 
 def pair_json(pair: Pair) -> dict[str, Any]:

@@ -21,7 +21,7 @@ LAYERS = (
     ("live", "offline"),
     ("web",),
     ("api",),
-    ("arguments",),
+    ("arguments", "text_commands"),
     ("__main__",),
 )
 LAYER_OF = {room: n for n, rooms in enumerate(LAYERS) for room in rooms}

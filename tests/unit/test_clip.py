@@ -290,7 +290,7 @@ def test_files_that_take_long_hold_up_neither_the_model_nor_other_files(bare: Se
 def test_a_run_that_takes_too_long_is_given_up_with_a_sentence(bare: Settings):
     desk = Desk(Store(bare), run_s=0.05)
     desk._model.submit(time.sleep, 0.5)
-    with pytest.raises(BadInput, match="took longer than 0 s.*shorter sound"):
+    with pytest.raises(BadInput, match="took longer than 0 s.*Bring less"):
         desk.listen("toy-sae", desk.bring(sound(1, 0.5)))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import components
 from components.views.address import settle
-from earmark.links import TABS, BrowseView, Filter, HeardView, Link, api_href, flag, media_href, short_link, unit_media_href
+from earmark.links import TABS, BrowseView, Filter, HeardView, Link, ReadView, api_href, flag, media_href, short_link, unit_media_href
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.units import UnitId
@@ -33,6 +33,9 @@ LINKS = (
     (Link("audio", "d", heard=HeardView("region", 0.5, 1.0)), "tab=audio&dictionary=d&sort=region&at=0.5&to=1"),
     (Link("browse", "d", browse=BrowseView("sk", "label", named="1")), "tab=browse&dictionary=d&q=sk&sort=label&named=1"),
     (Link("browse", "d", browse=BrowseView(sort="label", named="word")), "tab=browse&dictionary=d&sort=label&named=word"),
+    (Link("text", "d", 3, heard=HeardView("region", 2.0, 7.0)), "tab=text&dictionary=d&unit=3&sort=region&at=2&to=7"),
+    (Link("text", "d", read=ReadView("a b\n日 & <b>")), "tab=text&dictionary=d&text=a+b%0A%E6%97%A5+%26+%3Cb%3E"),
+    (Link("text", "d", read=ReadView("x", "Hungary, Greece", "corpus", "ratio")), "tab=text&dictionary=d&words=Hungary%2C+Greece&in=corpus&by=ratio&text=x"),
     (Link("find", browse=BrowseView("/s k/")), "tab=find&q=%2Fs+k%2F"),
 )
 
@@ -54,6 +57,13 @@ def test_a_link_survives_its_address(link, address):
         ({"tab": "feature", "unit": "9" * 400}, Link("feature", unit=int("9" * 12)), 0),
         ({"min": "nan", "max": "inf", "dmin": "1e999", "dmax": "x"}, Link(), 4),
         ({"absolute": "false"}, Link(), 0),
+        (
+            {"tab": "text", "text": "é" * 501, "in": "space", "by": "luck", "sort": "moment", "at": "x"},
+            Link("text", heard=HeardView("moment"), read=ReadView("é" * 500)),
+            2,
+        ),
+        ({"tab": "text", "text": "a\ud800b", "words": "w" * 2000}, Link("text", read=ReadView("a?b", "w" * 1000)), 0),
+        ({"tab": "audio", "text": "a", "words": "b"}, Link("audio"), 0),
         ({"dead": "perhaps", "page": "-4", "order": "up"}, Link(), 0),
         ({"dictionary": "x" * 500}, Link(dictionary="x" * 80), 0),
         ({"something": "else", "__theme": "dark"}, Link(), 0),
