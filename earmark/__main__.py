@@ -49,7 +49,7 @@ def _unit(args: Args, settings: Settings) -> None:
     from .web.records import card_json
 
     card = card_json(Store(settings).card(UnitId(args.dictionary, args.index)))
-    lines = [f"{args.dictionary}:{args.index}", *(f"  {name}: {value}" for name, value in card["stats"].items())]
+    lines = [f"{args.dictionary}:{args.index}  {card['label'] or ''}", *(f"  {name}: {value}" for name, value in card["stats"].items())]
     lines += [f"  {e['group']:<6} {e['rank']:>2}  {_peak_line(e)}" for e in card["examples"]]
     _print(args, card, lambda: lines)
 
