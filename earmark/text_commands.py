@@ -23,7 +23,7 @@ def text_of(args: argparse.Namespace) -> str:
     if args.text is not None and args.file is not None:
         raise BadInput("--text and --file bring two texts; give one.")
     if args.file is None:
-        return args.text
+        return str(args.text)
     text, notices = read_text_file(args.file)
     _tell(notices)
     return text

@@ -86,9 +86,9 @@ def beside_view(spliced: Spliced, passage: Passage, link: Link) -> BesideView:
 def _step(spliced: Spliced, at: int, token: Piece, changed: bool) -> Step:
     follows = spliced.tokens[at + 1] if at + 1 < len(spliced.tokens) else None
     plain, other = spliced.plain.expected[at], spliced.spliced.expected[at]
-    losses = [prose.short(float(way.losses[at])) if at < len(way.losses) else "–" for way in (spliced.plain, spliced.spliced)]
+    loss, loss_spliced = (prose.short(float(way.losses[at])) if at < len(way.losses) else "–" for way in (spliced.plain, spliced.spliced))
     error = prose.percent(float(spliced.error[at]))
-    return Step(at, token, _nexts(plain, other, follows), _nexts(other, plain, follows), changed, *losses, error)
+    return Step(at, token, _nexts(plain, other, follows), _nexts(other, plain, follows), changed, loss, loss_spliced, error)
 
 
 def _nexts(those: tuple[Expected, ...], others: tuple[Expected, ...], follows: str | None) -> tuple[Next, ...]:

@@ -101,8 +101,9 @@ def _passes(model: TextModel, opened: Opened, sample: TokenSample) -> Spliced:
     x = torch.from_numpy(taken[hook].values[~spared])
     error = np.full(len(sample.ids), np.nan, np.float32)
     error[~spared] = ((x - sae.reconstruct(x)).square().sum(dim=1) / x.square().sum(dim=1).clamp_min(1e-12)).numpy()
-    ways: tuple[Replace, ...] = ({}, {hook: sparing(spared, sae.reconstruct)}, {hook: sparing(spared, torch.zeros_like)})
-    return Spliced(sample.tokens[n:], *(_reading(model, sample, way) for way in ways), error[n:], sample.notices)
+    plain = _reading(model, sample, {})
+    spliced, ablated = (_reading(model, sample, {hook: sparing(spared, change)}) for change in (sae.reconstruct, torch.zeros_like))
+    return Spliced(sample.tokens[n:], plain, spliced, ablated, error[n:], sample.notices)
 
 
 def _reading(model: TextModel, sample: TokenSample, replace: Replace) -> Reading:
