@@ -83,10 +83,8 @@ READ_NOTES = {
     "region": "Sorted by what is specific to the stretch that you chose: the mean there above the mean of the rest, over the unit's largest value.",
     "moment": "Sorted by the value at the token that you chose.",
 }
-SINK_RULE = (
-    "Attention sinks are left out of every number: tokens whose norm in the residual stream exceeds 4 times the text's median norm. "
-    "The model is given a token in front of every text, which takes the first sink and is not shown."
-)
+SINK_RULE = "Attention sinks are left out of every number: tokens whose norm in the residual stream exceeds 4 times the text's median norm."
+FRONT_RULE = "The model is given a token in front of every text, which takes the first sink and is not shown."
 SPLICE_RULE = (
     "In place of the layer's activations stands what the SAE reconstructs of them, at all tokens but attention sinks, which pass as they are. "
     "The error is |x − x̂|² / |x|². CE is the mean cross-entropy of the next token, in nats; recovered is the share of what zeros in place of x lose."

@@ -62,6 +62,8 @@ class PassageView:
     shading: Shading | None
     n_tokens: int
     n_sinks: int
+    front: bool
+    """the model is given a token in front of it"""
     notices: tuple[str, ...]
     chosen: tuple[int, int] | None
     """first and last position of the token or stretch that is asked for"""
@@ -141,7 +143,7 @@ def passage_view(store: Store, link: Link, passage: Passage, token: str, analysi
             shading = _shading(store, link, unit, values)
     n = len(passage.tokens)
     found = pieces(passage.tokens, values, sinks=sinks, each=True)
-    return PassageView(token, bool(link.read.text), found, shading, n, len(sinks), passage.sample.notices, _chosen(link, n))
+    return PassageView(token, bool(link.read.text), found, shading, n, len(sinks), passage.sample.n_before > 0, passage.sample.notices, _chosen(link, n))
 
 
 def _shading(store: Store, link: Link, unit: int, values: np.ndarray) -> Shading:
