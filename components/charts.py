@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from earmark.swept import SweptRun
 
 from . import prose
-from .plots import AXIS, INK, LINES, PLAIN, density_curves
+from .plots import AXIS, LINES, PLAIN, density_curves
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -84,35 +84,46 @@ def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
 
 
 def sweep_figure(runs: Sequence[SweptRun]) -> go.Figure:
-    """Share of units that hold by phone or word against FVU: the trained ones, the shipped one, untrained controls; neurons and axes as lines."""
-    figure = _figure("", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    """Share of units that hold by phone or word against FVU: the trained ones, the shipped one, untrained controls; neurons and axes as lines.
+
+    What nobody has trained misses most of the variance, and stands in a part of its own beside the others, on the same scale of shares.
+    """
+    from plotly.subplots import make_subplots
+
     placed = [run for run in runs if run.fvu is not None and run.held_share is not None]
+    figure: go.Figure = make_subplots(cols=2, shared_yaxes=True, column_widths=[0.68, 0.32], horizontal_spacing=0.03)
     groups = (
-        ("trained", [r for r in placed if not r.control and not r.shipped], LINES[0], "circle", 9),
-        ("nobody has trained", [r for r in placed if r.control], CHANCE, "diamond", 11),
-        ("shipped", [r for r in placed if r.shipped], LINES[0], "star", 17),
+        ("trained", [r for r in placed if not r.control and not r.shipped], LINES[0], "circle-open", 9, 1),
+        ("shipped", [r for r in placed if r.shipped], LINES[0], "star", 17, 1),
+        ("nobody has trained", [r for r in placed if r.control], CHANCE, "diamond", 12, 2),
     )
-    for name, found, colour, symbol, size in groups:
+    for name, found, colour, symbol, size, column in groups:
         if found:
             figure.add_scatter(
                 x=[r.fvu for r in found], y=[r.held_share for r in found], text=[_told(r) for r in found], name=name, mode="markers",
-                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 1, "color": INK}}, hovertemplate="%{text}<extra></extra>",
+                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2, "color": colour}}, hovertemplate="%{text}<extra></extra>",
+                row=1, col=column,
             )  # fmt: skip
     for run, colour in zip((r for r in runs if r.fvu is None and r.held_share is not None), LINES[1:], strict=False):
-        figure.add_hline(
-            y=run.held_share,
-            line={"color": colour, "dash": "dash", "width": 1.4},
-            annotation_text=f"{run.name}: {prose.percent(run.held_share)}",
-            annotation_position="top right",
+        figure.add_hline(y=run.held_share, line={"color": colour, "dash": "dash", "width": 1.4})
+        told = f"{run.name}: {prose.percent(run.held_share)}"
+        figure.add_annotation(
+            x=1, xref="x2 domain", y=run.held_share, yref="y", text=told, showarrow=False, xanchor="right", yanchor="bottom", font={"color": colour}
         )
-    figure.update_xaxes(title="FVU, held out", tickformat=".0%", range=[0, 1.02])
-    figure.update_yaxes(title="hold, of the eligible", tickformat=".0%", rangemode="tozero")
+    figure.update_layout(
+        height=HEIGHT + 40, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, **PLAIN | {"margin": {"l": 8, "r": 8, "t": 8, "b": 8}}
+    )
+    figure.update_xaxes(**AXIS, tickformat=".3~f", nticks=6)
+    figure.update_xaxes(title="FVU, held out", row=1, col=1)
+    figure.update_xaxes(title="untrained", nticks=3, row=1, col=2)
+    figure.update_yaxes(**AXIS, tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title="hold, of the eligible", row=1, col=1)
     return figure
 
 
 def _told(run: SweptRun) -> str:
     made = f"{prose.count(run.n_units)} units, k {run.k}" + (f", {prose.count(run.n_activations)} activations seen" if run.n_activations else "")
-    return f"<b>{run.name}</b><br>{run.kind}, {made}<br>FVU {prose.percent(run.fvu)}, {prose.percent(run.held_share)} hold, {prose.percent(run.dead)} silent"
+    return f"<b>{run.name}</b><br>{run.kind}, {made}<br>FVU {prose.short(run.fvu)}, {prose.rate(run.held_share or 0)} hold, {prose.percent(run.dead)} silent"
 
 
 # -- the dictionaries over a hook ----------------------------------------------------------------------------------------
@@ -185,7 +196,8 @@ def scores_figure(sides: Sequence[Side]) -> go.Figure:
             hovertemplate=hover,
         )
     figure.update_xaxes(tickformat=".0%", title="precision, held out", range=[0.5, 1])
-    figure.update_yaxes(tickformat=".1%", title="of the eligible units")
+    highest = max((float(max(line.y)) for line in figure.data), default=1.0)
+    figure.update_yaxes(tickformat=".1%", title="of the eligible units", range=[0, 1.4 * highest])  # room for the legend
     return _or_sentence(figure, named, "No label holds here yet.")
 
 

@@ -28,26 +28,24 @@ def _names(told: Sequence[SweptRun], trained: Sequence[SweptRun]) -> str:
     if best is None:
         return ""
     leader = max(trained, key=_share)
-    there = f"{prose.percent(best.held_share)} at an FVU of {prose.percent(best.fvu)}"
+    there = f"{_told(best.held_share)} at an FVU of {prose.short(best.fvu)}"
     if _share(best) <= _share(leader):
         return f"Of what nobody has trained, {best.name} holds most, {there}."
-    return (
-        f"Names alone reward not training: {best.name}, which nobody has trained, holds {there}, the trained ones at most {prose.percent(leader.held_share)}."
-    )
+    return f"Names alone reward not training: {best.name}, which nobody has trained, holds {there}, the trained ones at most {_told(leader.held_share)}."
 
 
 def _fvu(trained: Sequence[SweptRun]) -> str:
     """How far apart are those that reconstruct alike."""
-    shares = [prose.percent(run.held_share) for run in sorted(trained, key=_share) if _fits(run)]
-    return f"FVU alone says as little: of those that miss at most {prose.percent(MAX_FVU)}, from {shares[0]} to {shares[-1]} hold." if len(shares) > 1 else ""
+    shares = [_told(run.held_share) for run in sorted(trained, key=_share) if _fits(run)]
+    return f"FVU alone says as little: of those with at most {prose.short(MAX_FVU)}, from {shares[0]} to {shares[-1]} hold." if len(shares) > 1 else ""
 
 
 def _chosen(trained: Sequence[SweptRun]) -> str:
     shipped = next((run for run in trained if run.shipped), None)
     if shipped is None:
         return ""
-    rule = f"the one that holds most among those with an FVU of at most {prose.percent(MAX_FVU)} and at most {prose.percent(MAX_DEAD)} silent units"
-    return f"So both are judged together: shipped is {rule}, {prose.percent(shipped.held_share)} at an FVU of {prose.percent(shipped.fvu)}."
+    rule = f"the one that holds most among those with an FVU of at most {prose.short(MAX_FVU)} and at most {prose.percent(MAX_DEAD)} silent units"
+    return f"So both are judged together: shipped is {rule}, {_told(shipped.held_share)} at an FVU of {prose.short(shipped.fvu)}."
 
 
 def _neurons(told: Sequence[SweptRun], trained: Sequence[SweptRun]) -> str:
@@ -56,7 +54,7 @@ def _neurons(told: Sequence[SweptRun], trained: Sequence[SweptRun]) -> str:
         return ""
     n_below = sum(_share(run) < _share(neurons) for run in trained)
     below = f"{n_below} of the {len(trained)} trained ones hold fewer" if n_below else "none of the trained ones holds fewer"
-    return f"Of the layer's own neurons {prose.percent(neurons.held_share)} hold at the same activity; {below}."
+    return f"Of the layer's own neurons {_told(neurons.held_share)} hold at the same activity; {below}."
 
 
 def _fits(run: SweptRun) -> bool:
@@ -65,3 +63,7 @@ def _fits(run: SweptRun) -> bool:
 
 def _share(run: SweptRun) -> float:
     return run.held_share or 0.0
+
+
+def _told(share: float | None) -> str:
+    return prose.rate(share or 0.0)

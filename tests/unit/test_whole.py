@@ -206,12 +206,12 @@ def test_the_sweep_is_drawn_and_told(store: Store) -> None:
     assert {(d.name, tuple(d.x), tuple(d.y)) for d in figure.data} == {("nobody has trained", (0.88,), (0.40,)), ("shipped", (0.18,), (0.30,))}
     assert figure.layout.shapes[0].y0 == 0.2
     said = sweep_words(runs)
-    assert "Names alone reward not training: frames" in said and "none of the trained ones holds fewer" in said and "30 % at an FVU of 18 %" in said
+    assert "Names alone reward not training: frames" in said and "none of the trained ones holds fewer" in said and "30.0 % at an FVU of 0.18" in said
 
 
 def test_a_sweep_that_neurons_and_no_control_leads() -> None:
     said = sweep_words([run("a", 0.15, 0.1), run("b", 0.19, 0.3, shipped=True), run("c", 0.6, 0.05, control=True), run("neurons", None, 0.35, kind="neurons")])
-    assert "Of what nobody has trained, c holds most" in said and "from 10 % to 30 % hold" in said and "2 of the 2 trained ones hold fewer" in said
+    assert "Of what nobody has trained, c holds most" in said and "from 10.0 % to 30.0 % hold" in said and "2 of the 2 trained ones hold fewer" in said
     assert sweep_words([]) == "" and sweep_words([run("neurons", None, 0.3, kind="neurons")]) == ""
 
 
