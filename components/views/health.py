@@ -108,7 +108,7 @@ def health_page(store: Store, link: Link) -> HealthPage:
         trips=trips,
         trip_words=_trip_words(known["round_trip"]),
         sweep=runs,
-        sweep_words=sweep_words(runs),
+        sweep_words=sweep_words(runs, "token or word" if text else "phone or word"),
         features=next((e.slug for e in store.catalog.siblings(entry.slug) if e.kind == "sae" and entry.kind != "sae" and store.has_tables(e.slug)), None),
     )
 

@@ -12,13 +12,13 @@ MAX_FVU, MAX_DEAD = 0.20, 0.05
 """the sweep's rule: of what reconstructs at least so well, with no more silent units, what holds most"""
 
 
-def sweep_words(runs: Sequence[SweptRun]) -> str:
-    """The paragraph; empty where there was no sweep."""
+def sweep_words(runs: Sequence[SweptRun], narrow: str = "phone or word") -> str:
+    """The paragraph; empty where there was no sweep. narrow: the kinds of labels that are counted."""
     told = [run for run in runs if run.held_share is not None]
     trained = [run for run in told if run.fvu is not None and not run.control]
     if not trained:
         return ""
-    lead = "Each point is an autoencoder over the same activations: how much of the variance it misses, how many of its eligible units hold by phone or word."
+    lead = f"Each point is an autoencoder over the same activations: how much of the variance it misses, how many of its eligible units hold by {narrow}."
     return " ".join(filter(None, (lead, _names(told, trained), _fvu(trained), _chosen(trained), _neurons(told, trained))))
 
 
@@ -42,8 +42,8 @@ def _fvu(trained: Sequence[SweptRun]) -> str:
 
 def _chosen(trained: Sequence[SweptRun]) -> str:
     shipped = next((run for run in trained if run.shipped), None)
-    if shipped is None:
-        return ""
+    if shipped is None or not _fits(shipped):
+        return "" if shipped is None else f"Shipped is {shipped.name}: {_told(shipped.held_share)} at an FVU of {prose.short(shipped.fvu)}."
     rule = f"the one that holds most among those with an FVU of at most {prose.short(MAX_FVU)} and at most {prose.percent(MAX_DEAD)} silent units"
     return f"So both are judged together: shipped is {rule}, {_told(shipped.held_share)} at an FVU of {prose.short(shipped.fvu)}."
 

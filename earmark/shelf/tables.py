@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import BadTable
-from .schema import SWEEP, TableSpec
+from .schema import SWEEP, TRIPS, TableSpec
 
 FORMAT = 1
 PART_BYTES = 20_000_000
@@ -141,9 +141,11 @@ def put_table(folder: Path, spec: TableSpec, rows: pa.Table | list[dict[str, Any
         write_json(fresh / "manifest.json", manifest | {"files": dict(sorted({**kept, **new}.items()))} | (told or {}))
 
 
-def outlives(path: Path) -> bool:
-    """Whether a file stays in a dictionary's folder when its tables are built again: weights and notices do, and the table of a sweep."""
-    return path.is_file() and path.name != "manifest.json" and (path.suffix != ".parquet" or path.name.startswith(f"{SWEEP.name}-"))
+def outlives(path: Path, new_weights: bool = False) -> bool:
+    """Whether a file stays in a dictionary's folder when its tables are built again: weights and notices do, the table of a sweep, and round trips, unless
+    the weights are new."""
+    stays = (SWEEP.name,) if new_weights else (SWEEP.name, TRIPS.name)
+    return path.is_file() and path.name != "manifest.json" and (path.suffix != ".parquet" or path.name.startswith(tuple(f"{name}-" for name in stays)))
 
 
 def _link(path: Path, other: Path) -> None:

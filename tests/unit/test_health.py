@@ -22,6 +22,7 @@ from earmark.measure.recovered import edits, recovered, word_errors
 from earmark.measure.trips import round_trips
 from earmark.models import llama
 from earmark.models.base import ModelFiles
+from earmark.offline.tables.build import build
 from earmark.offline.training.health import divided
 from earmark.offline.training.health.command import Found, chosen, recompute, save, trips_of
 from earmark.offline.training.health.judge import Judge, summed
@@ -264,6 +265,17 @@ def test_what_is_saved_is_what_the_shelf_then_says(own_house: Settings, found: F
     assert store.card(UnitId("toy-neurons", 0)).trip is None and store.health("toy-neurons")["round_trip"] is None
     manifest = json.loads((own_house.data / "toy-sae" / "manifest.json").read_text())
     assert {"trips-000.parquet", "units-000.parquet"} <= set(manifest["files"]) and manifest["quality"]["wer"] == found.quality["wer"]
+
+
+def test_round_trips_stay_as_long_as_the_weights_do(own_house: Settings, found: Found) -> None:
+    save(own_house, "toy-sae", found)
+    build(own_house, "toy-sae", None, n_workers=1, only=True, limit=8)
+    store = Store(own_house)
+    assert store.dictionary("toy-sae").trips is not None and store.health("toy-sae")["wer"] == found.quality["wer"]
+    manifest = own_house.data / "toy-sae" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"revision": "of other weights"}))
+    build(own_house, "toy-sae", None, n_workers=1, only=True, limit=8)
+    assert Store(own_house).dictionary("toy-sae").trips is None
 
 
 def test_samples_that_are_lost_are_missed(own_house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,7 +245,7 @@ def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: t
     with new_folder(target) as folder:
         if target.exists():
             for path in target.iterdir():
-                if outlives(path):
+                if outlives(path, new_weights=before.get("revision") != built.opened.revision):
                     shutil.copy2(path, folder / path.name)
         catalog = read_catalog(settings.data)
         (folder / "LICENSE").write_text(licence_text(entry, catalog.model(entry.model), catalog.corpus(plan.corpus)), encoding="utf-8")

@@ -34,7 +34,7 @@ def train_dictionary(settings: Settings, slug: str, chosen: TrainSettings, corpu
     with new_folder(target) as folder:
         if target.exists():
             for path in target.iterdir():
-                if outlives(path) and path.suffix not in {".json", ".safetensors", ".jsonl"}:
+                if outlives(path, new_weights=True) and path.suffix not in {".json", ".safetensors", ".jsonl"}:
                     shutil.copy2(path, folder / path.name)
         saelens.save(sae, folder, {"model_name": entry.model, "hook_name": str(stored.hook), "dataset_path": corpus})
         (folder / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
