@@ -47,12 +47,10 @@ def truth(house: Settings) -> dict[str, list[np.ndarray]]:
         with torch.inference_mode():
             told = model.network(torch.tensor([[*model.before, *row]]), output_hidden_states=True)  # type: ignore[union-attr, operator]
         x = told.hidden_states[LAYER + 1][0].double().numpy()
-        mlp = model.root.get_submodule(f"layers.{LAYER}.mlp")
         norms = np.sqrt((x * x).sum(axis=1))
         sink = (norms > 4 * np.median(norms))[1:]
         captured = model.capture(model.window(row), [model.hook("neurons", LAYER)])  # type: ignore[union-attr]
         neurons = next(iter(captured.values())).values[1:]
-        assert mlp.down_proj.weight.shape[1] == neurons.shape[1]
         pre = x[1:] @ sae.W_enc.double().numpy() + sae.b_enc.double().numpy()  # type: ignore[union-attr]
         f = np.zeros_like(pre)
         for place, values in enumerate(pre):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def write(path: Path, model: LlamaForCausalLM, made: Tokenizer, pre: str, quanti
     writer.add_vocab_size(made.get_vocab_size())
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre)
-    writer.add_token_list([made.id_to_token(i) for i in range(made.get_vocab_size())])
+    writer.add_token_list([str(made.id_to_token(i)) for i in range(made.get_vocab_size())])
     writer.add_token_types([3] * 3 + [1] * (made.get_vocab_size() - 3))
     writer.add_token_merges([" ".join(pair) for pair in merges(made)])
     writer.add_bos_token_id(1)
@@ -78,7 +79,7 @@ def write(path: Path, model: LlamaForCausalLM, made: Tokenizer, pre: str, quanti
                 values = values.reshape(heads, 2, -1, WIDTH).swapaxes(1, 2).reshape(values.shape)
         kind = gguf.GGMLQuantizationType.Q4_1 if quantised and "proj" in name else gguf.GGMLQuantizationType.F32
         own = names.get_name(name, try_suffixes=(".weight",))
-        writer.add_tensor(own, gguf.quants.quantize(np.ascontiguousarray(values, np.float32), kind), raw_dtype=kind)
+        writer.add_tensor(str(own), gguf.quants.quantize(np.ascontiguousarray(values, np.float32), kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -86,8 +87,6 @@ def write(path: Path, model: LlamaForCausalLM, made: Tokenizer, pre: str, quanti
 
 
 def merges(made: Tokenizer) -> list[list[str]]:
-    import json
-
     return json.loads(made.to_str())["model"]["merges"]
 
 

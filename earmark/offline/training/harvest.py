@@ -161,5 +161,6 @@ def _collect(share: workers.Share, settings: Settings, model_slug: str, folders:
 
 def save_group(folder: Path, group: int, found: Stored) -> None:
     fresh = folder / f".{group}.{os.getpid()}.npz"
-    np.savez(fresh, values=found.values, rows=found.rows, **({} if found.sinks is None else {"sinks": found.sinks}))
+    arrays = {"values": found.values, "rows": found.rows} | ({} if found.sinks is None else {"sinks": found.sinks})
+    np.savez(fresh, allow_pickle=False, **arrays)
     os.replace(fresh, _file(folder, group))
