@@ -22,6 +22,7 @@ from earmark.offline.tables.build import build
 from earmark.offline.tables.check import check
 from earmark.offline.tables.peaks import strongest
 from earmark.offline.training.harvest import harvest_all
+from earmark.offline.training.train import is_held_out, training_positions
 from earmark.runtime import Runtime
 from earmark.settings import Settings
 from earmark.shelf.store import Store
@@ -136,6 +137,9 @@ def test_stored_activations_give_the_same_tables(house: Settings, tmp_path: Path
     n, n_sinks = (sum(len(h.stored(g).rows) - kept * len(h.group(g)[1]) for g in range(h.n_groups)) for h, kept in ((found[0], 0), (found[0], 1)))
     manifest = json.loads((house.data / SAE / "manifest.json").read_text())["tables"]
     assert (n - n_sinks, n_sinks) == (manifest["n_positions"], manifest["n_sinks"])
+    trained_on = training_positions(found[0], 0.3)
+    held_out = sum(len(v) for v, own in found[0].groups() for v in [v[[is_held_out(found[0].corpus.ids[r], 0.3) for r in own]]])
+    assert len(trained_on) + held_out == manifest["n_positions"] and float(trained_on.norm(dim=1).max()) < 1_000, "no sink is trained on"
     build(again, SAE, None, 2)
     assert _tables(again) == _tables(house)
 
