@@ -157,7 +157,12 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     build.add_argument("dictionary")
     build.add_argument("--corpus", help="another corpus than the catalog's")
     build.add_argument("--workers", type=int, help="processes (default: one a core)")
-    build.add_argument("--peaks", type=int, metavar="N", help="samples kept of each feature for searches by peak, the strongest N (default: all)")
+    build.add_argument(
+        "--peaks",
+        type=int,
+        metavar="N",
+        help="samples kept of each unit for searches by peak: the N strongest, at either end where values are signed (default: all; signed: 500)",
+    )
     build.add_argument("--only", action="store_true", help="this dictionary alone, without the others over its layer")
 
     label = command("label", "labels for every unit of a dictionary and of the others over its layer, from the words and phones of its corpus")

@@ -177,7 +177,7 @@ TIMELINE = TableSpec(
             _column("low", pa.float32(), "value", "smallest value on the line, 0 at most"),
             _column("high", pa.float32(), "value", "largest value on the line, 0 at least"),
             _column(
-                "values", pa.binary(), "uint8", f"the corpus's first 10,000 positions in a row, of texts 4,096: low + byte / {TIMELINE_LEVELS} * (high - low)"
+                "values", pa.binary(), "uint8", f"the corpus's first 10,000 positions in a row, of texts 2,048: low + byte / {TIMELINE_LEVELS} * (high - low)"
             ),
         ]
     ),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ...dictionaries.base import Codes
-from .keep import LEVELS, Best, ascending_key, descending_key
+from .keep import Best, ascending_key, descending_key
 
 N_TOP = 20
 N_QUANTILE_SAMPLES = 200
@@ -54,15 +54,15 @@ def sample_hash(name: str) -> int:
 class Accumulator:
     """The running tables of one dictionary in one worker."""
 
-    def __init__(self, n_units: int, signed: bool, spill: Path, levels: int = LEVELS[0]):
+    def __init__(self, n_units: int, signed: bool, spill: Path):
         self.n_units, self.signed, self._spill = n_units, signed, spill
         self.n_positions, self.n_samples, self.n_sinks = 0, 0, 0
         self.n_above, self.n_nonzero, self.n_active_samples = (np.zeros(n_units, np.int64) for _ in range(3))
         self.sum, self.square = np.zeros(n_units), np.zeros(n_units)
         self.histogram = np.zeros((n_units, N_BINS * (2 if signed else 1)), np.int64)
-        self.top = Best(n_units, N_TOP, traces=True, levels=levels)
-        self.drawn = Best(n_units, N_QUANTILE_SAMPLES, traces=True, levels=levels)
-        self.bottom = Best(n_units, N_TOP, traces=True, levels=levels) if signed else None
+        self.top = Best(n_units, N_TOP, traces=True)
+        self.drawn = Best(n_units, N_QUANTILE_SAMPLES, traces=True)
+        self.bottom = Best(n_units, N_TOP, traces=True) if signed else None
         self.largest = Best(n_units, N_EXTREMES, traces=False) if signed else None
         self.smallest = Best(n_units, N_EXTREMES, traces=False) if signed else None
         self.n_spilled = 0

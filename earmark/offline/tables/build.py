@@ -29,8 +29,7 @@ from .. import workers
 from ..passes import Place, codes_of
 from ..training.harvest import Samples
 from .accumulate import N_TOP, Accumulator, Correlator, spill_file
-from .keep import LEVELS
-from .rows import Built, write_tables
+from .rows import TRACE_LEVELS, Built, write_tables
 from .timeline import N_POSITIONS, N_TOKENS, Beginning, timeline_starts
 
 CHECKPOINT_S = 120.0
@@ -48,7 +47,7 @@ class Plan:
     """only the first so many samples: trials and benchmarks"""
     checkpoint_s: float = CHECKPOINT_S
     n_peaks: int | None = None
-    """samples kept in `peaks` of each feature; None: all"""
+    """samples kept in `peaks` of each unit; None: all of a feature, 500 at either end of a neuron or an axis"""
     text: bool = False
 
     @property
@@ -61,9 +60,7 @@ class Shard:
 
     def __init__(self, plan: Plan, opened: Sequence[Opened], worker: int):
         self._plan, self._path = plan, plan.folder / f"shard-{worker}.npz"
-        self.accumulators = {
-            o.entry.slug: Accumulator(o.dictionary.n_units, o.dictionary.signed, plan.folder / f"{o.entry.slug}-{worker}", LEVELS[plan.text]) for o in opened
-        }
+        self.accumulators = {o.entry.slug: Accumulator(o.dictionary.n_units, o.dictionary.signed, plan.folder / f"{o.entry.slug}-{worker}") for o in opened}
         features = [o for o in opened if o.entry.kind == "sae"]
         others = [o for o in opened if o.entry.kind != "sae"]
         self.correlators = {(f.entry.slug, o.entry.slug): Correlator(f.dictionary.n_units, o.dictionary.n_units) for f in features for o in others}
@@ -231,7 +228,13 @@ def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Co
                 correlations[other if o.entry.slug == f else f] = r if o.entry.slug == f else r.T
         stem = timeline_stem(plan, o.entry.slug)
         a = whole.accumulators[o.entry.slug]
-        _write(settings, plan, Built(o, a, spills[o.entry.slug], correlations, kinds, corpus, stem, plan.n_line, plan.n_peaks, reader), corpus, model.grid)
+        _write(
+            settings,
+            plan,
+            Built(o, a, spills[o.entry.slug], correlations, kinds, corpus, stem, plan.n_line, plan.n_peaks, TRACE_LEVELS[plan.text], reader),
+            corpus,
+            model.grid,
+        )
 
 
 def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: tuple[float, float]) -> None:
@@ -273,7 +276,7 @@ def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: t
                 "dead": float((a.n_nonzero == 0).mean()),
                 "timeline_starts": timeline_starts(built.timeline, plan.n_line),
                 **({"n_sinks": a.n_sinks, "sink_norm": SINK_NORM} if plan.text else {}),
-                **({} if plan.n_peaks is None or a.signed else {"n_peaks": plan.n_peaks}),
+                **({} if plan.n_peaks is None else {"n_peaks": plan.n_peaks}),
             },
             "files": files_of(folder),
         }

@@ -16,7 +16,7 @@ from ...settings import Settings
 from ...shelf.store import Store
 from ...units import UnitId
 from ..passes import Place, codes_of, read_sample, take
-from .keep import LEVELS
+from .rows import TRACE_LEVELS
 
 N_SAMPLES, N_EXAMPLES = 12, 24
 HALF = 2**-10
@@ -111,7 +111,7 @@ def _compare_example(row: dict, trace: np.ndarray) -> list[str]:
     where = f"unit {row['unit']}, {row['group']} {row['rank']}"
     if len(true) != len(stored):
         return [f"{where}: the trace has {len(stored)} positions, the sample {len(true)} there"]
-    off = np.abs(stored - true) > scale * (0.5 / LEVELS[-1] + 0.01)
+    off = np.abs(stored - true) > scale * (1 / min(TRACE_LEVELS) + 0.005)
     if off.mean() > 0.02 or not _near(row["peak"], float(trace[row["at"]]), scale):
         return [f"{where}: {off.mean():.0%} of its trace differ, or its peak {row['peak']:.4g} from the model's {trace[row['at']]:.4g}"]
     return []

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 N_TRACE = 256
 """longest stored trace in positions: 5.1 s at 20 ms, around the peak"""
-LEVELS = (255, 85)
-"""steps between a trace's smallest and largest value, of sounds and of texts; a byte holds a multiple of 255 / levels, and fewer steps pack better"""
 NO_KEY = np.iinfo(np.int64).max
 
 
@@ -47,8 +45,8 @@ class Kept:
 class Best:
     """For each unit the k candidates with the lowest keys: sample row, peak, position and, if asked for, the trace around it."""
 
-    def __init__(self, n_units: int, k: int, traces: bool, levels: int = LEVELS[0]):
-        self.k, self.has_traces, self._step = k, traces, 255 // levels
+    def __init__(self, n_units: int, k: int, traces: bool):
+        self.k, self.has_traces = k, traces
         self.keys = np.full((n_units, k), NO_KEY, np.int64)
         self.worst = np.full(n_units, NO_KEY, np.int64)
         self.rows = np.zeros((n_units, k), np.int32)
@@ -90,7 +88,7 @@ class Best:
         span = np.where(highs > lows, highs - lows, 1)
         self.starts[units, slots], self.lengths[units, slots] = starts, length
         self.lows[units, slots], self.highs[units, slots] = lows, highs
-        self.traces[units, slots, :length] = (np.rint((around - lows[:, None]) / span[:, None] * (255 // self._step)) * self._step).astype(np.uint8)
+        self.traces[units, slots, :length] = np.rint((around - lows[:, None]) / span[:, None] * 255).astype(np.uint8)
 
     def merge(self, other: Best) -> None:
         """Take in what another shard kept; the result is that of one pass over both."""

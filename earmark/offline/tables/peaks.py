@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...shelf.schema import PEAKS
 from ...shelf.tables import TableWriter
 from .accumulate import HALF_MAX, PEAK_ROW, Accumulator
-from .keep import Best
+from .keep import Kept
 
 Floors = list[tuple[float | None, float | None]]
 """of each unit: filters on the peak, and on the absolute value, are exact at or above it; None: everywhere"""
@@ -20,15 +20,19 @@ _UNITS_A_BLOCK = 256
 
 
 def write_peaks(a: Accumulator, spills: Sequence[Path], n_peaks: int | None, folder: Path) -> Floors:
-    """Write the table. spills: files with an unsigned dictionary's rows; each unit's n_peaks strongest are kept (None: all), and ties with the last."""
+    """Write the table. spills: files with an unsigned dictionary's rows; each unit's n_peaks strongest are kept (None: all), and ties with the last.
+
+    Of a signed unit these are the n_peaks largest and as many smallest of those that the accumulator has.
+    """
     floors: Floors = [(None, None)] * a.n_units
     writer = TableWriter(folder, PEAKS)
     if a.largest is not None and a.smallest is not None:
+        n = min(a.largest.k, n_peaks or a.largest.k)
         for unit in range(a.n_units):
-            writer.write(_table(np.full(a.largest.k * 2, unit), *_extreme_rows(a.largest, a.smallest, unit)))
-            if a.n_active_samples[unit] > a.largest.k:
-                high, low = a.largest.of(unit).peaks[-1], a.smallest.of(unit).peaks[-1]
-                floors[unit] = float(high), float(max(high, -low, 0.0))
+            high, low = a.largest.of(unit), a.smallest.of(unit)
+            writer.write(_table(np.full(n * 2, unit), *_extreme_rows(high, low, n)))
+            if a.n_active_samples[unit] > n:
+                floors[unit] = float(high.peaks[n - 1]), float(max(high.peaks[n - 1], -low.peaks[n - 1], 0.0))
     else:
         for rows in _blocks(spills, a.n_units):
             kept, cut = strongest(rows, n_peaks)
@@ -60,15 +64,14 @@ def strongest(rows: NDArray, n: int | None) -> tuple[NDArray, dict[int, float]]:
     return rows[keep], {int(rows["unit"][s]): float(peak) for s, peak, size, kept in zip(starts, last, sizes, n_kept, strict=True) if kept < size}
 
 
-def _extreme_rows(largest: Best, smallest: Best, unit: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    high, low = largest.of(unit), smallest.of(unit)
-    low_order = np.arange(len(low.rows))[::-1]
-    tails = np.concatenate([np.ones(len(high.rows)), -np.ones(len(low.rows))])
+def _extreme_rows(high: Kept, low: Kept, n: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """The first n of either end, from the largest down to the smallest."""
+    n_high, order = min(n, len(high.rows)), np.arange(min(n, len(low.rows)))[::-1]
     return (
-        tails,
-        np.concatenate([high.rows, low.rows[low_order]]),
-        np.concatenate([high.peaks, low.peaks[low_order]]),
-        np.concatenate([high.at, low.at[low_order]]),
+        np.concatenate([np.ones(n_high), -np.ones(len(order))]),
+        np.concatenate([high.rows[:n_high], low.rows[order]]),
+        np.concatenate([high.peaks[:n_high], low.peaks[order]]),
+        np.concatenate([high.at[:n_high], low.at[order]]),
     )
 
 

@@ -27,6 +27,8 @@ N_NEIGHBOURS = 8
 N_SHOWN_BINS = 48
 QUANTILE_GROUPS = (("q90", 0.9), ("q75", 0.75), ("q50", 0.5), ("q25", 0.25), ("q00", 0.0))
 N_A_QUANTILE = 3
+TRACE_LEVELS = (255, 51)
+"""steps of a trace, of sounds and of texts: a byte then holds multiples of 5, which pack better; a heatmap shows no finer ones"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Built:
     n_line: int = N_POSITIONS
     """positions on the line"""
     n_peaks: int | None = None
-    """samples kept in `peaks` of each feature; None: all"""
+    """samples kept in `peaks`, see `Plan`"""
+    levels: int = 255
+    """steps between a trace's smallest and largest value"""
     reader: TextModel | None = None
     """a language model that predicts tokens, on which units have direct effects"""
 
@@ -55,7 +59,7 @@ def write_tables(built: Built, folder: Path) -> None:
     """Write units, examples, peaks and timeline, and of a language model's units the direct effects."""
     a = built.accumulator
     floors = write_peaks(a, built.spills, built.n_peaks, folder)
-    tables = {UNITS: _units(built, floors), EXAMPLES: _examples(a), TIMELINE: timeline_rows(built.timeline, a.n_units, built.n_line)}
+    tables = {UNITS: _units(built, floors), EXAMPLES: _examples(a, built.levels), TIMELINE: timeline_rows(built.timeline, a.n_units, built.n_line)}
     if built.reader is not None:
         tables[EFFECTS] = effect_rows(built.reader, built.opened)
     for spec, rows in tables.items():
@@ -177,14 +181,19 @@ def shown_histogram(counts: NDArray[np.int64], signed: bool) -> tuple[list[float
 # -- examples ------------------------------------------------------------------------------------------------------------
 
 
-def _examples(a: Accumulator) -> Iterator[list[dict[str, Any]]]:
+def _examples(a: Accumulator, levels: int) -> Iterator[list[dict[str, Any]]]:
     for unit in range(a.n_units):
         rows = _group_rows(unit, "top", a.top.of(unit))
         rows += _quantile_rows(unit, a.drawn.of(unit))
         if a.bottom is not None:
             rows += _group_rows(unit, "bottom", a.bottom.of(unit))
         if rows:
-            yield rows
+            yield [row | {"trace": _stepped(row["trace"], levels).tobytes()} for row in rows]
+
+
+def _stepped(trace: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
+    """The same in fewer steps; levels divides 255."""
+    return (np.rint(trace / 255 * levels) * (255 // levels)).astype(np.uint8)
 
 
 def _quantile_rows(unit: int, drawn: Kept) -> list[dict[str, Any]]:
@@ -212,7 +221,7 @@ def _group_rows(unit: int, group: str, kept: Kept, order: Sequence[int] | NDArra
             "peak": float(kept.peaks[i]),
             "at": int(kept.at[i]),
             "start": int(kept.starts[i]),
-            "trace": kept.traces[i, : kept.lengths[i]].tobytes(),
+            "trace": kept.traces[i, : kept.lengths[i]],
             "low": float(kept.lows[i]),
             "high": float(kept.highs[i]),
         }

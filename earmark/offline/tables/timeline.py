@@ -20,8 +20,8 @@ from ...shelf.schema import TIMELINE_LEVELS
 
 N_POSITIONS = 10_000
 """as many as the wave-sae notebook plots"""
-N_TOKENS = 4_096
-"""of texts"""
+N_TOKENS = 2_048
+"""of texts, whose tables shall be small"""
 _UNITS_A_BLOCK = 1024
 
 
