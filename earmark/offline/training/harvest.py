@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from ...shelf.catalog import model_revision
 from ...shelf.folders import Corpus
 from ...units import Hook
 from .. import workers
-from ..passes import Place, Taken, places, read_samples, take
+from ..passes import Place, Taken, places, read_sample, read_samples, take
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,23 @@ class Samples:
         revision = model_revision(runtime.catalog.model(model))
         self._stored = {place: stored_harvest(settings, model, revision, place.hook, corpus) for place in self._wanted}
 
-    def group(self, number: int) -> Iterator[tuple[int, dict[Place, Taken]]]:
-        """(row, what it gave) for each sample of a row group."""
+    def group(self, number: int, chosen: Container[int] | None = None) -> Iterator[tuple[int, dict[Place, Taken]]]:
+        """(row, what it gave) for each sample of a row group; with `chosen`, for those rows alone."""
+        rows = range(self._corpus.table.first_row(number), self._corpus.table.first_row(number + 1))
+        rows = rows if chosen is None else [row for row in rows if row in chosen]
+        if not rows:
+            return
         if not all(_file(stored.folder, number).exists() for stored in self._stored.values()):
-            yield from ((row, take(self._model, sample, self._wanted)) for row, _, sample in read_samples(self._corpus, number, self._model))
+            yield from ((row, take(self._model, sample, self._wanted)) for row, sample in self._samples(number, rows))
             return
         found = {place: stored.stored(number) for place, stored in self._stored.items()}
-        for row in range(self._corpus.table.first_row(number), self._corpus.table.first_row(number + 1)):
+        for row in rows:
             yield row, {place: _of_row(stored, row) for place, stored in found.items()}
+
+    def _samples(self, number: int, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        if isinstance(rows, range):
+            return ((row, sample) for row, _, sample in read_samples(self._corpus, number, self._model))
+        return ((row, read_sample(self._corpus, self._corpus.ids[row], self._model)) for row in rows)
 
 
 def _of_row(stored: Stored, row: int) -> Taken:

@@ -1,6 +1,7 @@
 """The two passes over held-out samples, divided among several processes: what is reconstructed, then what the model still does with it.
 
-Which samples are whose is settled by a list that all workers are given; a part that lacks one of its samples is refused.
+Which samples are whose is settled before they begin, by lists that all workers are given, and never anew; what lacks a sample is refused. The first pass
+reads activations that are stored already, which are the model's own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from ....runtime import Opened, Runtime
 from ....settings import Settings
 from ....shelf.folders import Corpus
 from ... import workers
-from ...passes import read_sample, take
+from ...passes import read_sample
+from ..harvest import Samples
 from .judge import Judge, place_of, summed
 
 
@@ -48,7 +50,7 @@ class Plan:
 
 def quality(settings: Settings, plan: Plan, n_workers: int) -> dict[str, Any]:
     """{l0, fvu, dead, density, n_positions, n_sinks} over the held-out samples; leaves their mean for what is ablated to it."""
-    n_workers = min(n_workers, len(plan.held_out))
+    n_workers = min(n_workers, Corpus(settings.data / plan.corpus).table.n_groups)
     workers.run(_measure, (settings, plan), n_workers, len(plan.held_out), 0, "Health")
     parts = [dict(np.load(f"{plan.part('quality', w)}.npz")) for w in range(n_workers)]
     _all_there(sum(int(part["n_samples"]) for part in parts), len(plan.held_out))
@@ -84,16 +86,17 @@ def _opened(settings: Settings, plan: Plan) -> tuple[Runtime, Opened, SparseAuto
 
 def _measure(share: workers.Share, settings: Settings, plan: Plan) -> None:
     runtime, opened, sae, corpus = _opened(settings, plan)
-    model, meter, n_sinks = runtime.model(opened.entry.model), QualityMeter(sae.n_units, sae.width), 0
-    mine = plan.held_out[share.worker :: share.n_workers]
-    for name in mine:
-        taken = take(model, read_sample(corpus, name, model), [place_of(opened)])[place_of(opened)]
-        n_sinks += 0 if taken.sinks is None else int(taken.sinks.sum())
-        x = torch.from_numpy(taken.values if taken.sinks is None else taken.values[~taken.sinks])
-        f = sae.encode(x).dense()
-        meter.add(x.numpy(), sae.decode(torch.from_numpy(f), x).numpy(), f)
-        share.report(1)
-    np.savez(plan.part("quality", share.worker), allow_pickle=False, n_samples=len(mine), n_sinks=n_sinks, **meter.state())
+    meter, n_samples, n_sinks, place = QualityMeter(sae.n_units, sae.width), 0, 0, place_of(opened)
+    samples, held_out = Samples(settings, runtime, opened.entry.model, corpus, [place]), {corpus.row(name) for name in plan.held_out}
+    for group in range(share.worker, corpus.table.n_groups, share.n_workers):
+        for _, found in samples.group(group, held_out):
+            taken = found[place]
+            x = torch.from_numpy(taken.values if taken.sinks is None else taken.values[~taken.sinks])
+            f = sae.encode(x).dense()
+            meter.add(x.numpy(), sae.decode(torch.from_numpy(f), x).numpy(), f)
+            n_samples, n_sinks = n_samples + 1, n_sinks + (0 if taken.sinks is None else int(taken.sinks.sum()))
+            share.report(1)
+    np.savez(plan.part("quality", share.worker), allow_pickle=False, n_samples=n_samples, n_sinks=n_sinks, **meter.state())
 
 
 def _judge(share: workers.Share, settings: Settings, plan: Plan) -> None:
