@@ -111,10 +111,11 @@ TEXTS = {
 NEED_TABLES = {"relative", "rarity"}
 """orders by what the tables say of a unit"""
 SORTS = {"words": "Shared words", "label": "Label", "peak": "Peak", "density": "Density", "unit": "Number", "match": "Match"}
-# units whose strongest clips say one of these don't lead the list that a visitor sees first; every other order has them in place
+# units whose strongest samples say one of these don't lead the list that a visitor sees first; every other order has them in place
 NOT_IN_FRONT = {
     *("bachelor", "balls", "blonde", "blondes", "breast", "breasts", "butt", "cannibal", "cannibals", "damn", "damned", "drunk", "fat", "hell"),
     *("kill", "killed", "killer", "killing", "mating", "naked", "native", "natives", "nazi", "nazis", "pygmies", "pygmy", "sex", "sexy", "stupid"),
+    *("negro", "negroes", "nigger", "niggers", "rape", "savage", "savages", "slave", "slaves", "suicide", "whore", "whores"),
     *("ugly", "underwear", "virgin", "virgins"),
 }
 DENSITY_STEPS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 0.5)
