@@ -9,6 +9,7 @@ import gradio as gr
 
 from earmark.links import Link
 from earmark.live.desk import Desk, Tell
+from earmark.web.media import modality_of
 
 from .audio import said
 from .bridge import Context
@@ -16,7 +17,7 @@ from .card import render
 from .charts import densities_figure, held_figure, positive_figure, scores_figure
 from .plots import timeline_figure
 from .uploads import MODEL_LINE
-from .views.pair import pair_page
+from .views.pair import Own, pair_page
 from .views.whole import WholePage, whole_page
 
 NAME = "compare"
@@ -47,12 +48,13 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
 
 
 def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
-    """Run a clip of the corpus through the layers of both units; what is said is the clip's name, or a sentence about what was wrong."""
+    """Run a sample of the corpus through the layers of both units; what is said is the sample's name, or a sentence about what was wrong."""
     sample = str(asked.get("sample", ""))
 
     def heard() -> str:
         for slug in dict.fromkeys((str(asked.get("dictionary", "")), str(asked.get("other", "")))):
-            desk.hear(slug, sample, tell)
+            perceive = desk.texts.read_window if modality_of(desk.store, slug) == "text" else desk.hear
+            perceive(slug, sample, tell)
         return sample
 
     return said("token", heard)
@@ -64,7 +66,7 @@ def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
         whole = whole_page(context.store, link)
         values = (render("whole.html", page=whole), "", None, "", *whole_figures(whole), render("whole-table.html", page=whole))
         return values, f"{whole.title} · Earmark"
-    page = pair_page(context.store, context.desk, link, context.clip)
+    page = pair_page(context.store, context.desk, link, Own(context.clip, context.passage))
     figure = timeline_figure(context.store, page.lines) if page.lines else None
     values = (render("compare.html", page=page), "", figure, render("compare-examples.html", page=page), *[None] * N_PLOTS, "")
     return values, f"{page.title} · Earmark"

@@ -46,3 +46,8 @@ def around(tokens: Sequence[str], at: int, before: int, after: int) -> tuple[int
     while end < len(tokens) and not tokens[end]:
         end += 1
     return start, end
+
+
+def visible(text: str) -> str:
+    """A text on one line, without what cannot be seen: control characters, zero width, writing directions."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -1,8 +1,8 @@
-/* Compare: where a line is missing, the model is asked to listen to the clip; then the view is drawn once more. */
+/* Compare: where a unit's values are missing, the model is asked to take the sample; then the view is drawn once more. */
 (() => {
   const em = window.earmark;
   let hear = null;
-  let asked = ""; // what the model was last asked for: a clip that it cannot hear is not asked for again and again
+  let asked = ""; // what the model was last asked for: a sample that it cannot take is not asked for again and again
 
   function ask() {
     const figure = document.querySelector("#em-compare [data-hear]");
@@ -20,7 +20,7 @@
       const sample = element.querySelector("[data-token]")?.dataset.token;
       const figure = document.querySelector("#em-compare [data-hear]");
       if (sample && figure?.dataset.hear === sample && em.tab === "compare") em.go(em.query.toString(), "replace");
-      else if (figure && element.querySelector("[role=alert]")) figure.querySelector("[data-hearing]").textContent = "This clip could not be heard.";
+      else if (figure && element.querySelector("[role=alert]")) figure.querySelector("[data-hearing]").textContent = figure.dataset.failed;
     });
     ask();
   };

@@ -11,6 +11,8 @@ from earmark.errors import EarmarkError
 from earmark.links import Link, media_href, own_href
 from earmark.live.desk import Desk
 from earmark.live.kept import Clip
+from earmark.live.texts.passage import Passage
+from earmark.passages import visible
 from earmark.shelf.folders import Corpus
 from earmark.shelf.pairs import Pair, compare, partner, three_kinds
 from earmark.shelf.store import Store
@@ -20,10 +22,20 @@ from .. import prose
 from ..figures import TraceView, line_view, log_share, ticks
 from .address import pick
 from .listing import with_tables
-from .pair_text import TextPair, scale_of, text_pair
+from .pair_text import TextPair, own_text_pair, scale_of, text_pair
 from .unit import LEAD_S, FeaturePage, feature_page
 
 N_CLIPS = 4
+MAX_GIST = 120
+"""characters of a text that stand for it"""
+
+
+@dataclass(frozen=True)
+class Own:
+    """The tokens of what the visitor brought: of a clip, of a text; each may be empty."""
+
+    clip: str = ""
+    passage: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,8 +120,8 @@ class PairPage:
         return UnitId(self.link.dictionary, self.link.unit or 0)
 
 
-def pair_page(store: Store, desk: Desk, link: Link, token: str) -> PairPage:
-    """Everything that the comparison of a settled link shows; `token` is the visitor's own clip's, or empty."""
+def pair_page(store: Store, desk: Desk, link: Link, tokens: Own = Own()) -> PairPage:
+    """Everything that the comparison of a settled link shows, over the visitor's own sample unless another is asked for."""
     units = [UnitId(link.dictionary, link.unit or 0), *((link.other,) if link.other else ())]
     sides = tuple(feature_page(store, Link("feature", u.dictionary, u.index)) for u in units)
     choices = with_tables(store, link.dictionary)
@@ -122,17 +134,17 @@ def pair_page(store: Store, desk: Desk, link: Link, token: str) -> PairPage:
     a, b = units
     pair = compare(store, a, b)
     proposed = partner(store, a)
-    own = desk.kept.get(token) if token else None
-    if own is not None and not {a.dictionary, b.dictionary} <= set(own.codes):
-        own = None
+    own = _own(desk, tokens, {a.dictionary, b.dictionary})
     shares = tuple((store.catalog.dictionary(slug).title or slug, share, log_share(share)) for slug, share in pair.positive.items())
     corpus = store.corpus(store.dictionary(a.dictionary).corpus)
     samples = _samples(pair, corpus, link.sample)
     chart, text = None, None
-    if own and not link.sample:
-        chart = _own_chart(own, token, pair)
+    if isinstance(own, Clip) and not link.sample:
+        chart = _own_chart(own, tokens.clip, pair)
+    elif own and not link.sample:
+        text = own_text_pair(own, pair)
     elif samples and all(side.is_text for side in sides):
-        text = text_pair(store, corpus, pair, samples[0])
+        text = text_pair(store, desk.texts, corpus, pair, samples[0])
     elif samples and not any(side.is_text for side in sides):
         chart = _chart(store, desk, pair, samples[0])
     expected = pair.n_top**2 / max(pair.n_samples, 1)
@@ -140,6 +152,12 @@ def pair_page(store: Store, desk: Desk, link: Link, token: str) -> PairPage:
     return PairPage(
         link, title, sides, choices, pair, None, proposed if proposed != b else None, shares, chart, text, clips, _lines(store, (a, b)), expected, another
     )  # fmt: skip
+
+
+def _own(desk: Desk, tokens: Own, slugs: set[str]) -> Clip | Passage | None:
+    """What the visitor brought, if it has been run through the layers of these dictionaries."""
+    kept = desk.kept.get(tokens.clip) if tokens.clip else None, desk.texts.kept.get(tokens.passage) if tokens.passage else None
+    return next((own for own in kept if own is not None and slugs <= set(own.codes)), None)
 
 
 def _lines(store: Store, units: tuple[UnitId, UnitId]) -> tuple[UnitId, ...]:
@@ -160,7 +178,7 @@ def _samples(pair: Pair, corpus: Corpus, first: str | None) -> tuple[str, ...]:
     return tuple(s for s in dict.fromkeys(found) if s in corpus.row_of)[:N_CLIPS]
 
 
-def _choices(store: Store, corpus: Corpus, link: Link, pair: Pair, samples: tuple[str, ...], own: Clip | None) -> list[ClipChoice]:
+def _choices(store: Store, corpus: Corpus, link: Link, pair: Pair, samples: tuple[str, ...], own: Clip | Passage | None) -> list[ClipChoice]:
     shared = {s.sample for s in pair.shared}
     tops = [[e.sample for e in card.examples if e.group == "top"] for card in pair.cards]
     names = [prose.unit_name(store.catalog.dictionary(c.id.dictionary).kind, c.id.index) for c in pair.cards]
@@ -171,14 +189,15 @@ def _choices(store: Store, corpus: Corpus, link: Link, pair: Pair, samples: tupl
         return next((f"strong for {name.lower()}" for name, top in zip(names, tops, strict=True) if sample in top), "chosen")
 
     shown = None if own and not link.sample else samples[0] if samples else None
-    found = [ClipChoice(own.transcript or "your clip", "yours", replace(link, sample=None).href(), shown is None)] if own else []
+    said = own.transcript or "your clip" if isinstance(own, Clip) else visible(own.text[:MAX_GIST]) if own else ""
+    found = [ClipChoice(said, "yours", replace(link, sample=None).href(), shown is None)] if own else []
     return found + [ClipChoice(_gist(corpus, pair, s) or "no words", note(s), replace(link, sample=s).href(), s == shown) for s in samples]
 
 
 def _gist(corpus: Corpus, pair: Pair, sample: str) -> str:
     """What is said in a sound; of a text what stands around the stronger peak."""
     at = next((e.at for card in pair.cards for e in card.examples if e.sample == sample), 0)
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in corpus.near(corpus.row(sample), at)).split())
+    return visible(corpus.near(corpus.row(sample), at))
 
 
 def _own_chart(clip: Clip, token: str, pair: Pair) -> ClipChart:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earmark.cards import UnitCard
+from earmark.live.texts.desk import Texts
+from earmark.live.texts.passage import Passage
 from earmark.shelf.folders import Corpus, Provenance
 from earmark.shelf.pairs import Pair
 from earmark.shelf.store import Store
@@ -46,11 +48,22 @@ class TextPair:
         return not all(self.peaks)
 
 
-def text_pair(store: Store, corpus: Corpus, pair: Pair, sample: str) -> TextPair:
-    """Both units over a text of the corpus, from what the tables hold."""
+def text_pair(store: Store, texts: Texts, corpus: Corpus, pair: Pair, sample: str) -> TextPair:
+    """Both units over a text of the corpus, from what the tables hold, else from what the model has read."""
     tokens = corpus.tokens_of(sample)
-    traces = [_stored(store, card, corpus.row(sample), sample, len(tokens)) for card in pair.cards]
+    traces = [_stored(store, c, corpus.row(sample), sample, len(tokens)) for c in pair.cards]
+    traces = [_read(texts.window(c.id.dictionary, sample), c) if t is None else t for c, t in zip(pair.cards, traces, strict=True)]
     return TextPair(sample, both(tokens, pair, traces), _peaks(pair, traces), corpus.provenance(sample))
+
+
+def own_text_pair(passage: Passage, pair: Pair) -> TextPair:
+    """Both units over the visitor's own text, which has been run through the layers of both."""
+    traces = [_read(passage, card) for card in pair.cards]
+    return TextPair("", both(passage.tokens, pair, traces), _peaks(pair, traces), None)
+
+
+def _read(passage: Passage | None, card: UnitCard) -> Trace:
+    return passage.codes[card.id.dictionary].trace(card.id.index) if passage and card.id.dictionary in passage.codes else None
 
 
 def _stored(store: Store, card: UnitCard, row: int, sample: str, n: int) -> Trace:

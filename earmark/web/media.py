@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ..cards import Example
 from ..errors import NotFound
-from ..passages import around
+from ..passages import around, visible
 from ..shelf.folders import Corpus
 from ..shelf.store import Store
 from ..units import KIND_NOUNS, UnitId
@@ -147,4 +147,4 @@ def _passage(example: Example) -> str:
     """The text around a peak, on one line, without what cannot be seen."""
     tokens = example.tokens or ()
     start, end = around(tokens, example.at, 8, 4)
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in "".join(tokens[start:end])).split())
+    return visible("".join(tokens[start:end]))

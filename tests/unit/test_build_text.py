@@ -14,7 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.card import render
+from components.tokens import FAINT
+from components.views.pair import Own, pair_page
+from components.views.pair_text import scale_of, text_pair
 from earmark.errors import BadInput
+from earmark.links import Link
+from earmark.live.desk import Desk
 from earmark.measure.effects import N_TOKENS, direct_effects
 from earmark.models.base import TextModel
 from earmark.offline.tables.accumulate import PEAK_ROW
@@ -25,6 +31,7 @@ from earmark.offline.training.harvest import harvest_all
 from earmark.offline.training.train import is_held_out, training_positions
 from earmark.runtime import Runtime
 from earmark.settings import Settings
+from earmark.shelf.pairs import compare
 from earmark.shelf.store import Store
 from earmark.shelf.tables import files_of
 from earmark.units import SINK_NORM, UnitId
@@ -234,3 +241,44 @@ def test_check_finds_what_was_changed(house: Settings, tmp_path: Path, table: st
     manifest["files"] |= files_of(again.data / SAE, [path.name])
     (again.data / SAE / "manifest.json").write_text(json.dumps(manifest))
     assert any(said in line for line in check(again, SAE, seed=3).wrong)
+
+
+def test_a_context_read_again_does_what_the_tables_say(house: Settings, truth: dict[str, list[np.ndarray]]) -> None:
+    """Compare reads a context of the corpus where its trace is not stored: both ways, and a plain loop, agree."""
+    store = Store(house)
+    desk, corpus = Desk(store), store.corpus(CORPUS)
+    unit = int(np.argmax([(np.nan_to_num(np.concatenate(truth[SAE]))[:, u] > 0).mean() for u in range(truth[SAE][0].shape[1])]))
+    pair = compare(store, UnitId(SAE, unit), UnitId(NEURONS, 3))
+    stored = {e.sample for card in pair.cards for e in card.examples}
+    sample = next(name for name in corpus.ids if name not in stored)
+    before = text_pair(store, desk.texts, corpus, pair, sample)
+    assert before.waiting
+    desk.texts.read_window(SAE, sample)
+    after = text_pair(store, desk.texts, corpus, pair, sample)
+    assert not after.waiting and "".join(b.piece.text for b in after.pieces) == corpus.transcripts[corpus.row(sample)]
+    for side, slug in enumerate((SAE, NEURONS)):
+        whole = np.nan_to_num(truth[slug][corpus.row(sample)][:, pair.cards[side].id.index]) / scale_of(pair.cards[side])
+        for b in after.pieces:
+            inside = whole[b.piece.start : b.piece.end]
+            share = float(np.clip(inside[np.abs(inside).argmax()], -1, 1))
+            assert b.shares[side] == pytest.approx(share if abs(share) >= FAINT else 0, abs=FAINT)
+    seen = next(e for e in pair.cards[1].examples if len(e.trace) == len(e.tokens or ()))
+    desk.texts.read_window(SAE, seen.sample)
+    window = desk.texts.window(NEURONS, seen.sample)
+    assert window is not None and window.tokens == seen.tokens
+    assert seen.trace == pytest.approx(window.codes[NEURONS].trace(3), abs=float(np.ptp(seen.trace)) / 85)
+
+
+def test_a_text_of_ones_own_is_compared(house: Settings) -> None:
+    store = Store(house)
+    desk = Desk(store)
+    token = desk.texts.read(SAE, "some words of my own")
+    link = Link("compare", SAE, 4, other=UnitId(NEURONS, 3))
+    page = pair_page(store, desk, link, Own(passage=token))
+    assert page.text is not None and page.text.sample == "" and not page.text.waiting
+    assert "".join(b.piece.text for b in page.text.pieces) == "some words of my own"
+    assert [(c.text, c.current) for c in page.clips if c.note == "yours"] == [("some words of my own", True)]
+    html = render("compare.html", page=page)
+    assert "Over your text" in html and "data-hear=" not in html
+    other = pair_page(store, desk, dataclasses.replace(link, sample=page.pair.cards[0].examples[0].sample if page.pair else None), Own(passage=token))
+    assert other.text is not None and other.text.sample and "Over one context" in render("compare.html", page=other)

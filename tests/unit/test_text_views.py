@@ -12,11 +12,12 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from components import prose
+from components import about, prose
+from components.bridge import Context
 from components.card import render
 from components.plots import timeline_figure
 from components.views.address import settle
-from components.views.listing import BrowsePage, browse_page, choices, shared_peaks
+from components.views.listing import BrowsePage, browse_page, shared_peaks
 from components.views.pair import PairPage, pair_page
 from components.views.pair_text import text_pair
 from components.views.passages import NEAR, SNIPPET, Passage, zones_of
@@ -195,7 +196,7 @@ def test_units_whose_peaks_share_a_word_lead():
 
 
 def paired(store: Store, a: UnitId, b: UnitId, **link) -> PairPage:
-    return pair_page(store, Desk(store), Link("compare", a.dictionary, a.index, other=b, **link), "")
+    return pair_page(store, Desk(store), Link("compare", a.dictionary, a.index, other=b, **link))
 
 
 def test_two_units_over_one_text_have_the_values_of_both(texts, store):
@@ -218,10 +219,11 @@ def test_a_trace_that_nobody_knows_is_not_drawn_as_zero(texts, store):
     silent = next(name for name, t in zip(texts.ids, texts.traces[SAE], strict=True) if not t[MONEY].any())
     page = paired(store, UnitId(SAE, MONEY), UnitId(NEURONS, 5), sample=silent)
     assert page.text is not None and page.text.peaks[0] == "0, 0 % of its largest" and not page.text.waiting  # every peak of it is stored, and none is here
-    bare = [replace(c, examples=tuple(e for e in c.examples if e.sample != "text-07")) for c in compare(store, UnitId(SAE, 11), UnitId(NEURONS, 5)).cards]
-    found = text_pair(store, store.corpus(CORPUS), replace(compare(store, UnitId(SAE, 11), UnitId(NEURONS, 5)), cards=(bare[0], bare[1])), "text-07")
+    known = compare(store, UnitId(SAE, 11), UnitId(NEURONS, 5))
+    first, second = (replace(c, examples=tuple(e for e in c.examples if e.sample != "text-07")) for c in known.cards)
+    found = text_pair(store, Desk(store).texts, store.corpus(CORPUS), replace(known, cards=(first, second)), "text-07")
     assert found.peaks == ("", "") and found.waiting
-    assert "its values here are not stored" in render("compare.html", page=replace(page, text=found))
+    assert "not read yet" in render("compare.html", page=replace(page, text=found))
 
 
 def test_comparisons_of_texts_speak_of_texts(store):
@@ -241,6 +243,5 @@ def test_a_feature_of_speech_beside_one_of_text(store):
 
 
 def test_about_tells_of_both(store):
-    link = Link("about", SAE)
-    plain = re.sub(r"<[^>]+>", " ", render("about.html", choices=choices(store, link), catalog=store.catalog))
+    plain = re.sub(r"<[^>]+>", " ", about.show(Context(store, (), Desk(store)), Link("about", SAE))[0][0])
     assert "attention sinks" in plain and "tokens of a text" in plain and "4 times the median" in plain

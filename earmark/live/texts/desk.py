@@ -62,6 +62,24 @@ class Texts:
 
         return read_passage(self._desk.runtime(), self._desk.store, slug, text)
 
+    def window(self, slug: str, sample: str) -> Passage | None:
+        """A text of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""
+        return self.kept.get(self._window_name(slug, sample))
+
+    def read_window(self, slug: str, sample: str, tell: Tell = lambda share, words: None) -> None:
+        """Run a text of the corpus through a dictionary's layer, unless that has been done."""
+        from .passage import read_window
+
+        self._check(slug)
+        if self.window(slug, sample) is None:
+            tell(0.4, "Reading" if self._desk.state(slug).name == "ready" else "Loading the model")
+            found = self._desk.run(lambda: read_window(self._desk.runtime(), self._desk.store, slug, sample))
+            self.kept.put(found, self._window_name(slug, sample))
+
+    def _window_name(self, slug: str, sample: str) -> str:
+        e = self._desk.store.catalog.dictionary(slug)
+        return f"{e.corpus}/{sample}/{e.model}/{e.layer}"
+
     def splice(self, slug: str, text: str, tell: Tell = lambda share, words: None) -> None:
         """Run a text without and with an SAE, unless that has been done. Raises BadInput for what is no SAE of a language model."""
         from .splice import check_splice, splice

@@ -7,7 +7,7 @@ the text's median norm (`Activations.sinks`), are 0 for every unit and are marke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,18 @@ def check_text_dictionary(store: Store, slug: str) -> None:
 
 def read_passage(runtime: Runtime, store: Store, slug: str, text: str, siblings: bool = True) -> Passage:
     """One pass of the model over a text, for a dictionary and, with `siblings`, the others over its layer. Raises BadInput for a text that cannot be used."""
+    return _pass(runtime, store, slug, text, lambda model: model.tokenize(text), siblings)
+
+
+def read_window(runtime: Runtime, store: Store, slug: str, sample: str) -> Passage:
+    """The same for a text of the corpus that a dictionary's tables were built from, token by token as it was read then."""
+    corpus = store.corpus(store.dictionary(slug).corpus)
+    row = corpus.row(sample)
+    ids = corpus.table.row(row, ["tokens"])["tokens"]
+    return _pass(runtime, store, slug, corpus.transcripts[row], lambda model: model.window(ids), siblings=True)
+
+
+def _pass(runtime: Runtime, store: Store, slug: str, text: str, read: Callable[[TextModel], TokenSample], siblings: bool) -> Passage:
     check_text_dictionary(store, slug)
     entry = store.catalog.dictionary(slug)
     runtime.open(slug)
@@ -80,11 +92,11 @@ def read_passage(runtime: Runtime, store: Store, slug: str, text: str, siblings:
         except EarmarkError as error:
             problems[other.slug] = str(error)
     with runtime.using(*dict.fromkeys(slugs)) as opened:
-        return runtime.run(entry.model, lambda model: _passed(model, opened, text, problems))
+        return runtime.run(entry.model, lambda model: _passed(model, opened, text, read(model), problems))
 
 
-def _passed(model: TextModel, opened: list[Opened], text: str, problems: dict[str, str]) -> Passage:
-    sample, entry = model.tokenize(text), opened[0].entry
+def _passed(model: TextModel, opened: list[Opened], text: str, sample: TokenSample, problems: dict[str, str]) -> Passage:
+    entry = opened[0].entry
     stream = model.hook("residual", entry.layer)
     taken = model.capture(sample, list(dict.fromkeys([*(o.hook for o in opened), stream])))
     own = slice(sample.n_before, None)
