@@ -101,7 +101,7 @@ class Desk:
             far = self.far(slug)
             return State("idle", f"To be fetched from the Hub first: {' and '.join(far)}." if far else "The model is not loaded yet.")
         if not loading.done():
-            return State("loading", self._progress.get(slug, "The model is loading; you can bring a sound already."))
+            return State("loading", self._progress.get(slug, "The model is loading; you need not wait for it."))
         error = loading.exception()
         if error is None:
             return State("ready", "The model is ready.")

@@ -166,7 +166,7 @@ def spliced_json(spliced: Spliced) -> dict[str, Any]:
 
 
 def words_json(scores: WordScores) -> dict[str, Any]:
-    """The units that tell words apart. `ratio` is null for what is above 0 on the words alone, `auroc` where the tables do not hold every peak."""
+    """The units that tell words apart. `ratio` is null for what is above 0 on the words alone, `auroc` where it does not apply."""
     names = ("ratio", "auroc", "mean_on", "mean_elsewhere")
     return {
         "words": list(scores.words),

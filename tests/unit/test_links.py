@@ -16,6 +16,8 @@ from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.units import UnitId
 from tests.fixtures.shelf import N_UNITS, NEURONS, SAE, Shelf, build_shelf, copy_shelf
+from tests.fixtures.text_shelf import SAE as TEXT_SAE
+from tests.fixtures.text_shelf import add_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -153,3 +155,19 @@ def test_without_the_default_another_readable_dictionary_opens(shelf, tmp_path):
     folder = copy_shelf(shelf, tmp_path / "copy").folder
     (folder / SAE / "manifest.json").unlink()
     assert settle(Store(replace(Settings.from_env({}), data=folder)), Link())[0].dictionary == NEURONS
+
+
+def test_sounds_and_texts_have_dictionaries_of_their_own(tmp_path):
+    """On the tabs for a sample of one's own the dictionary is one whose model takes it; a notice only where another was asked for."""
+    build_shelf(tmp_path / "shelf")
+    add_texts(tmp_path / "shelf")
+    both = Store(replace(Settings.from_env({}), data=tmp_path / "shelf"))
+    link, notices = settle(both, Link("text"))
+    assert (link.dictionary, notices) == (TEXT_SAE, ())
+    link, notices = settle(both, Link("text", NEURONS, 3, heard=HeardView("region", 4.0)))
+    assert (link.dictionary, link.unit) == (TEXT_SAE, None) and f"The model of {NEURONS} hears sounds" in notices[0]
+    assert link.heard == HeardView("region", 4.0, 11.0), "a stretch without an end is some tokens long"
+    link, notices = settle(both, Link("audio", TEXT_SAE))
+    assert link.dictionary == SAE and "reads texts" in notices[0]
+    assert settle(both, Link("text", TEXT_SAE, N_UNITS))[0].unit is None, "no unit that there is not shades a text"
+    assert settle(both, Link("text", TEXT_SAE, 3, heard=HeardView("moment", 2.7)))[0].heard.at_s == 2.0

@@ -299,11 +299,13 @@ def test_words_in_a_text_against_brute_force(desk: Desk) -> None:
         words_in_text(passage, SAE, ("zebra",))
 
 
-def test_words_in_the_corpus_against_the_traces(desk: Desk) -> None:
-    """The fixture's unit for money leads; every figure from the peaks that a loop over the tables' rows finds."""
-    scores = words_in_corpus(desk.store, SAE, ("money",), n=500)
-    assert scores.units[0].unit == MONEY and scores.units[0].ratio is None
-    corpus, rows = desk.store.corpus("tiny-texts"), desk.store.dictionary(SAE).table("peaks").all().to_pylist()
+@pytest.mark.parametrize("slug", [SAE, NEURONS])
+def test_words_in_the_corpus_against_a_loop(desk: Desk, slug: str) -> None:
+    """The fixture's unit for money leads; every figure from the peaks that a loop over the tables' rows finds, 0 where none is stored."""
+    scores = words_in_corpus(desk.store, slug, ("money",), n=500)
+    assert slug != SAE or (scores.units[0].unit == MONEY and scores.units[0].ratio is None)
+    assert scores.cut == (slug == NEURONS) == ("only the largest peaks are stored" in scores.what)
+    corpus, rows = desk.store.corpus("tiny-texts"), desk.store.dictionary(slug).table("peaks").all().to_pylist()
     having = np.array(["money" in text.casefold().replace(".", " ").replace(":", " ").split() or " money" in text for text in TEXTS])
     assert (scores.n_on, scores.n_elsewhere) == (int(having.sum()), int((~having).sum()))
     for s in scores.units:
@@ -312,10 +314,9 @@ def test_words_in_the_corpus_against_the_traces(desk: Desk) -> None:
             if r["unit"] == s.unit and r["tail"] == 1 and r["peak"] > 0:
                 peaks[r["sample"]] = r["peak"]
                 (on if word_tokens(corpus.tokens_in(r["sample"]) or (), ("money",))[0][r["at"]] else off).append(r["peak"])
-        assert s.n_on == len(on)
+        assert s.n_on == len(on) >= min(5, having.sum())
         assert s.auroc == pytest.approx(brute(peaks, having)[1])
         assert s.ratio == (None if not off else pytest.approx(np.mean(on) / np.mean(off), rel=1e-3))
-    assert all(s.auroc is None for s in words_in_corpus(desk.store, NEURONS, ("money",)).units), "of neurons not every peak is stored"
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(1, 4)), unique_by=lambda r: r[:2], max_size=20), st.sets(st.integers(0, 5)))
@@ -343,7 +344,7 @@ def test_the_command_words(desk: Desk, capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setenv("EARMARK_DATA", str(desk.store.settings.data))
     assert main(["words", SAE, "--words", "money, zebra", "--n", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["where"], found["units"][0]["unit"], found["missing"], len(found["units"])) == ("corpus", MONEY, ["zebra"], 3)
+    assert (found["where"], found["units"][0]["unit"], found["missing"], len(found["units"])) == ("corpus", MONEY, ["zebra"], 1)
     (tmp_path / "t.txt").write_text(SENTENCE, encoding="utf-16")
     assert main(["words", SAE, "--words", "money", "--file", str(tmp_path / "t.txt")]) == 0
     assert "tokens of the text print these words" in capsys.readouterr().out

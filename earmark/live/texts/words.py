@@ -3,7 +3,8 @@
 Two scores: the ratio of the mean of a unit's values above 0 on the words to that mean elsewhere (after a course notebook on a k-sparse
 autoencoder that finds Hungarian geography), and the area under the ROC curve. In a text they are taken over all tokens but sinks. Of the corpus the
 tables hold each sample's peak and its place, not every value: there the ratio is of peaks that stand on the words to the other
-peaks, and the area is of a sample's peak for whether the sample has any of the words; it is known where every non-zero peak is stored. No torch.
+peaks, and the area is of a sample's peak for whether the sample has any of the words. Where only a unit's largest peaks are stored, samples below
+count as equal. No torch.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from .passage import Passage
 MAX_WORDS, MAX_LETTERS = 60, 60
 WORD_ORDERS = ("auroc", "ratio")
 MIN_SHARE = 0.2
-"""units that are above 0 on a smaller share of the words' tokens, or samples, are left out: one lucky token would lead the list"""
+"""units that are above 0 on a smaller share of the words' tokens in a text are left out: one lucky token would lead the list"""
+MIN_WINDOWS = 5
+"""in the corpus, those that peak on the words in fewer samples, where as many have one"""
 _NO_SPACES = 0x2E80
 """from here on scripts part no words by spaces: a word is looked for anywhere"""
 
@@ -58,16 +61,20 @@ class WordScores:
     """tokens of the words; in the corpus, samples that have one"""
     n_elsewhere: int
     units: tuple[Separation, ...]
+    cut: bool = False
+    """the tables hold only the largest peaks of some units"""
 
     @property
     def what(self) -> str:
         """What was compared, as a sentence."""
         if self.where == "text":
-            return f"{self.n_on:,} tokens of the text print these words, {self.n_elsewhere:,} do not; sinks are left out."
+            tokens = f"{self.n_on:,} tokens of the text print these words, {self.n_elsewhere:,} do not; sinks are left out"
+            return f"{tokens}, and units that are above 0 at less than a fifth of the words' tokens."
         return (
             f"{self.n_on:,} of the corpus's {self.n_on + self.n_elsewhere:,} windows have one of these words. Compared are a unit's peaks, one a window: those "
-            "that stand on the words with those that do not, and the peaks of windows with the words with those of windows without."
-        )
+            "that stand on the words with those that do not, and the peaks of windows with the words with those of windows without; units that peak on "
+            f"the words in fewer than {MIN_WINDOWS} windows are left out."
+        ) + (" Of most units only the largest peaks are stored; windows below them count as equal." if self.cut else "")
 
 
 def parse_words(text: str) -> tuple[str, ...]:
@@ -133,15 +140,15 @@ def words_in_corpus(store: Store, slug: str, words: Sequence[str], order: str = 
     corpus = store.corpus(dictionary.corpus)
     if not corpus.is_text:
         raise BadInput(f"The corpus of {slug} is sound; words are looked for in texts. Choose a dictionary of a language model, or search --label.")
-    scores, there, n_on = _corpus_scores(dictionary, corpus, tuple(words))
+    scores, there, n_on, cut = _corpus_scores(dictionary, corpus, tuple(words))
     if not there:
         raise BadInput(f"The corpus has none of these words: {', '.join(words)[:120]}.")
-    return WordScores(tuple(words), _missing(words, there), "corpus", n_on, len(corpus.ids) - n_on, _sorted(scores, order, n))
+    return WordScores(tuple(words), _missing(words, there), "corpus", n_on, len(corpus.ids) - n_on, _sorted(scores, order, n), cut)
 
 
 @lru_cache(maxsize=16)
-def _corpus_scores(dictionary: Dictionary, corpus: Corpus, words: tuple[str, ...]) -> tuple[tuple[Separation, ...], frozenset[str], int]:
-    """(scores of the units, words that are there, samples that have one)."""
+def _corpus_scores(dictionary: Dictionary, corpus: Corpus, words: tuple[str, ...]) -> tuple[tuple[Separation, ...], frozenset[str], int, bool]:
+    """(scores of the units, words that are there, samples that have one, whether some peaks are not stored)."""
     lengths = np.array(corpus.durations_s, np.int64)  # of texts in tokens
     starts = np.concatenate([[0], np.cumsum(lengths)])
     on, having, there = np.zeros(starts[-1], bool), np.zeros(len(lengths), bool), set()
@@ -157,10 +164,11 @@ def _corpus_scores(dictionary: Dictionary, corpus: Corpus, words: tuple[str, ...
     hit, n = on[starts[sample] + at], dictionary.n_units
     n_on, n_off = (np.bincount(unit[part], minlength=n) for part in (hit, ~hit))
     means = [np.bincount(unit[part], peak[part], minlength=n) / np.maximum(count, 1) for part, count in ((hit, n_on), (~hit, n_off))]
-    complete = dictionary.table("units").all(["floor"]).column("floor").null_count == n
-    by_unit = areas_of_peaks(unit, peak, having[sample], int(having.sum()), len(lengths), n) if complete else np.full(n, np.nan)
-    enough = np.flatnonzero(n_on >= max(1, MIN_SHARE * having.sum()))
-    return _scores(enough, n_on[enough], n_off[enough], means[0][enough], means[1][enough], by_unit[enough]), frozenset(there), int(having.sum())
+    n_having = int(having.sum())
+    by_unit = areas_of_peaks(unit, peak, having[sample], n_having, len(lengths), n)
+    enough = np.flatnonzero(n_on >= max(1, min(MIN_WINDOWS, n_having)))
+    cut = dictionary.table("units").all(["floor"]).column("floor").null_count < n
+    return _scores(enough, n_on[enough], n_off[enough], means[0][enough], means[1][enough], by_unit[enough]), frozenset(there), n_having, cut
 
 
 def _scores(
