@@ -104,7 +104,7 @@ def test_browse_and_compare(visitor):
     visitor.open(f"/?tab=compare&dictionary={SAE}&unit=11&other={NEURONS}&other_unit=5")
     expect(page.locator(".em-two .em-b").first).to_be_visible()
     assert "tokens" in page.locator(".em-bonds").inner_text()
-    visitor.does(page.locator(".em-clips a").last.click)
+    visitor.does(page.locator(".em-clips a[href*='sample=']").last.click)
     assert visitor.query()["sample"].startswith("text-")
     expect(page.locator(".em-clips a").first).to_have_attribute("aria-current", "true")
 
