@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -35,11 +36,7 @@ class RandomDirections(Dictionary):
 
 def positions_of(harvest: Harvest) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """([n_positions] row of the sample of each position of the corpus, [n_positions] whether it is an attention sink)."""
-    rows, sinks = [], []
-    for number in range(harvest.n_groups):
-        stored = harvest.stored(number)
-        rows.append(stored.rows)
-        sinks.append(np.zeros(len(stored.rows), bool) if stored.sinks is None else stored.sinks)
+    rows, sinks = zip(*(harvest.marks(number) for number in range(harvest.n_groups)), strict=True)
     return np.concatenate(rows), np.concatenate(sinks)
 
 
@@ -76,6 +73,13 @@ def _without(values: Values, sinks: NDArray[np.bool_] | None) -> Values:
     return csr_matrix((kept, values.indices, values.indptr), shape=values.shape)
 
 
-def top_fifth(harvest: Harvest, dictionary: Dictionary, half: NDArray[np.int8]) -> NDArray[np.int64]:
+def walks(harvest: Harvest, dictionary: Dictionary) -> Callable[[], Iterable[Block]]:
+    """The same for several walks: kept in memory where few values are not 0, computed anew each time elsewhere."""
+    sparse = any(isinstance(block.values, csr_matrix) for block in itertools.islice(blocks(harvest, dictionary), 1))
+    kept = list(blocks(harvest, dictionary)) if sparse else None
+    return lambda: blocks(harvest, dictionary) if kept is None else kept
+
+
+def top_fifth(walked: Iterable[Block], n_units: int, half: NDArray[np.int8]) -> NDArray[np.int64]:
     """[n_units] a fifth of each unit's non-zero positions in labelled samples, rounded up."""
-    return -(-count_nonzero(blocks(harvest, dictionary), dictionary.n_units, half) // 5)
+    return -(-count_nonzero(walked, n_units, half) // 5)

@@ -20,7 +20,7 @@ from ...shelf.schema import LABELS
 from ...shelf.tables import put_table
 from ...speech import Speech
 from ..training.harvest import Harvest, harvest
-from .activity import RandomDirections, blocks, mean_of, positions_of, top_fifth
+from .activity import RandomDirections, blocks, mean_of, positions_of, top_fifth, walks
 from .channels import speech_channels
 from .choose import Ground, Label, ground, labels_of, shifted
 from .firing import Firing, firing_of
@@ -30,6 +30,8 @@ KINDS = {"audio": ("phone", "word", "class", "context"), "text": ("token", "word
 """kinds of labels, the strictest first"""
 MIN_SAMPLES_A_HALF = 20
 """labelled samples of each half in which a unit must be non-zero to be counted"""
+N_RANDOM = 3072
+"""random directions at most, which is enough for their share"""
 SHIFT = 0.37
 """of each half's positions: how far shifted labels are moved"""
 
@@ -146,11 +148,11 @@ def label(settings: Settings, slug: str, n_workers: int, only: bool = False) -> 
     grid = runtime.model(entry.model).grid
     features = runtime.open(chosen[0].slug)
     stored = layer.harvest(chosen[0].site)
-    n_active = top_fifth(stored, features.dictionary, layer.half)
-    firing = firing_of(blocks(stored, features.dictionary), n_active, layer.half)
+    n_active, firing = features_firing(stored, features.dictionary, layer.half)
     matched = int(np.median(n_active[eligible(firing)]))
     found: dict[str, dict[str, Any]] = {}
-    random = layer.name(stored, RandomDirections(features.dictionary.n_units, mean_of(stored)), grid, np.full(features.dictionary.n_units, matched))
+    n_random = min(features.dictionary.n_units, N_RANDOM)
+    random = layer.name(stored, RandomDirections(n_random, mean_of(stored)), grid, np.full(n_random, matched))
     for sibling in chosen:
         if only and sibling.slug != slug:
             continue
@@ -165,7 +167,14 @@ def label(settings: Settings, slug: str, n_workers: int, only: bool = False) -> 
 
 def _feature_names(layer: Layer, opened: Opened, grid: tuple[float, float]) -> Named:
     stored = layer.harvest(opened.entry.site)
-    return layer.name(stored, opened.dictionary, grid, top_fifth(stored, opened.dictionary, layer.half))
+    return layer.named(features_firing(stored, opened.dictionary, layer.half)[1], stored, grid)
+
+
+def features_firing(stored: Harvest, dictionary: Dictionary, half: NDArray[np.int8]) -> tuple[NDArray[np.int64], Firing]:
+    """([n_units] positions at which each feature counts as active: a fifth of those where it is not 0, its firing)."""
+    walk = walks(stored, dictionary)
+    n_active = top_fifth(walk(), dictionary.n_units, half)
+    return n_active, firing_of(walk(), n_active, half)
 
 
 def write_labels(settings: Settings, opened: Opened, named: Named, summary: dict[str, Any]) -> dict[str, Any]:

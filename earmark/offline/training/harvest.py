@@ -57,6 +57,12 @@ class Harvest:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise BadInput(f"{_file(self.folder, number)} cannot be read ({type(error).__name__}). Remove it and train again.") from None
 
+    def marks(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """(row of the sample of each position, whether it is a sink) of one row group, without reading its values."""
+        with np.load(_file(self.folder, number)) as file:
+            rows = file["rows"]
+            return rows, file["sinks"] if "sinks" in file.files else np.zeros(len(rows), bool)
+
     def group(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """(values [n_positions, width], row of the sample of each position [n_positions]) of one row group, without sinks."""
         found = self.stored(number)
