@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -109,16 +110,20 @@ def judged_in_texts(
 ) -> dict[int, tuple[float, float]]:
     """{unit: (precision, recall)} of labels on the second half of a corpus of texts; values by unit, [n_positions] of each text."""
     active = {unit: _active(dict(enumerate(values[unit])), n_active) for unit in labels}
-    count = {unit: [0, 0, 0] for unit in labels}  # active with the label, active, with the label
+    wanted = {(label.kind, label.text) for label in labels.values()}
+    both, judged, there = Counter[int](), Counter[int](), Counter[int]()
     for i, printed in enumerate(texts):
-        tokens = tokens_of(printed) if half[i] == 1 else []
-        told = [(kind, list(mark(tokens))) for _, kind, _, mark in TEXT]
+        if half[i] != 1:
+            continue
+        tokens = tokens_of(printed)
+        told = {(kind, text, t) for _, kind, _, mark in TEXT for t, text in enumerate(mark(tokens)) if (kind, text) in wanted}
         for unit, label in labels.items():
-            for t in range(len(tokens)):
-                if not sinks[i][t]:
-                    there, fires = any(kind == label.kind and row[t] == label.text for kind, row in told), (i, t) in active[unit]
-                    count[unit] = [n + more for n, more in zip(count[unit], (there and fires, fires, there), strict=True)]
-    return {unit: (both / max(judged, 1), both / max(there, 1)) for unit, (both, judged, there) in count.items()}
+            for t in np.flatnonzero(~sinks[i]).tolist():
+                has, fires = (label.kind, label.text, t) in told, (i, t) in active[unit]
+                there[unit] += has
+                judged[unit] += fires
+                both[unit] += has and fires
+    return {unit: (both[unit] / max(judged[unit], 1), both[unit] / max(there[unit], 1)) for unit in labels}
 
 
 def _active(values: Mapping[int, np.ndarray], n_active: int | None) -> set[tuple[int, int]]:
