@@ -151,7 +151,7 @@ class Effects:
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """What comes back when a unit alone is decoded and encoded again, as it multiplies the decoder's row."""
+    """What comes back when a unit alone is decoded, at the mean of its values above 0, and encoded again; values as they multiply the decoder's row."""
 
     own: float
     largest: float

@@ -28,8 +28,8 @@ _OF = {
         "precision above 0.5 and lift of 3 or more on both halves."
     ),
     "trips": (
-        "Of an SAE: what comes back of each feature that is decoded alone (a one-hot of value 1) and encoded again, as `health --recompute --save` computes "
-        "it from the weights."
+        "Of an SAE: what comes back of each feature that is decoded alone, at the mean of its values, and encoded again, as `health --recompute --save` "
+        "computes it."
     ),
     "sweep": (
         "Of an SAE that a sweep has chosen: every run of the sweep, the neurons and residual axes of its layer, and two untrained controls (the same "

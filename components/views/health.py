@@ -150,7 +150,7 @@ def _trip_words(trip: Mapping[str, Any] | None) -> str:
     if trip is None:
         return ""
     return (
-        f"One feature alone is decoded and the result encoded again. For {prose.percent(trip['first'])} of the {prose.count(trip['n_units'])} features "
-        f"the feature itself comes back strongest; for {prose.percent(trip['nothing'])} it does not come back at all. "
+        f"One feature alone, at the mean of its values, is decoded and the result encoded again. For {prose.rate(trip['first'])} of the "
+        f"{prose.count(trip['n_units'])} features the feature itself comes back strongest; for {prose.rate(trip['nothing'])} it does not come back at all. "
         f"The median of its own value over the largest is {trip['ratio']:.2f}."
     )

@@ -39,10 +39,12 @@ class QualityMeter:
     _n_active: float = 0.0
     _sum: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     _fired: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         self._sum = np.zeros(self.width)
         self._fired = np.zeros(self.n_units, np.int64)
+        self._total = np.zeros(self.n_units)
 
     def add(self, x: NDArray[np.float32], x_hat: NDArray[np.float32], f: NDArray[np.float32]) -> None:
         """x, x^ [n, d] and f [n, n_units] of a batch."""
@@ -53,10 +55,11 @@ class QualityMeter:
         active = f > 0
         self._n_active += float(np.count_nonzero(f))
         self._fired += active.sum(axis=0)
+        self._total += np.where(active, f, 0).sum(axis=0, dtype=np.float64)
 
     def merge(self, other: QualityMeter) -> None:
         """As if both had seen one stream."""
-        for name in ("n_positions", "_error", "_square", "_n_active", "_sum", "_fired"):
+        for name in ("n_positions", "_error", "_square", "_n_active", "_sum", "_fired", "_total"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def state(self) -> dict[str, NDArray]:
@@ -74,6 +77,13 @@ class QualityMeter:
     def mean(self) -> NDArray[np.float32]:
         """[width] mean of the inputs."""
         return (self._sum / max(self.n_positions, 1)).astype(np.float32)
+
+    @property
+    def typical(self) -> NDArray[np.float32]:
+        """[n_units] mean of each unit's values above 0; of a unit without any, the median of the others'."""
+        found = self._total / np.maximum(self._fired, 1)
+        others = found[self._fired > 0]
+        return np.where(self._fired > 0, found, np.median(others) if len(others) else 1.0).astype(np.float32)
 
     def result(self) -> Quality:
         n = max(self.n_positions, 1)

@@ -1,4 +1,8 @@
-"""The round trip of every unit: what comes back when one unit alone is decoded and the result is encoded again (metrics.md: round trip)."""
+"""The round trip of every unit: what comes back when one unit alone is decoded and the result is encoded again.
+
+A unit is decoded at a value that is usual for it: a one-hot of 1 is next to nothing where values lie around 17, as in SmolLM2's layer 22, and then hardly any
+unit comes back.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ UNITS_A_BATCH = 256
 
 @dataclass(frozen=True)
 class Trips:
-    """encode(decode(one-hot i)) for every unit i, one row a unit; the one is 1 as it multiplies the decoder's row."""
+    """encode(decode(value · one-hot i)) for every unit i, one row a unit; values as they multiply the decoder's rows."""
 
     own: NDArray[np.float32]
     """[n_units] value of unit i itself"""
@@ -29,20 +33,22 @@ class Trips:
     """[n_units] mean square over all units"""
 
 
-def round_trips(n_units: int, decode: Callable[[Tensor], Tensor], encode: Callable[[Tensor], NDArray[np.float32]], batch: int = UNITS_A_BATCH) -> Trips:
-    """decode: [n, n_units] -> [n, width]; encode: [n, width] -> [n, n_units]. `batch` is 1 where rows of a batch depend on each other."""
-    parts = [_rows(units, one_hot(units, n_units), decode, encode) for units in torch.arange(n_units).split(batch)]
+def round_trips(
+    values: NDArray[np.float32], decode: Callable[[Tensor], Tensor], encode: Callable[[Tensor], NDArray[np.float32]], batch: int = UNITS_A_BATCH
+) -> Trips:
+    """values: [n_units]; decode: [n, n_units] -> [n, width]; encode: [n, width] -> [n, n_units]. `batch` is 1 where rows depend on each other."""
+    parts = [_rows(units, alone(units, values), decode, encode) for units in torch.arange(len(values)).split(batch)]
     own, largest, largest_unit, mean, square = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Trips(own, largest, largest_unit, mean, square)
 
 
-def one_hot(units: Tensor, n_units: int) -> Tensor:
-    """float32 [n, n_units]: 1 at each row's unit."""
-    return torch.nn.functional.one_hot(units, n_units).float()
+def alone(units: Tensor, values: NDArray[np.float32]) -> Tensor:
+    """float32 [n, n_units]: each row's unit at its value, all others 0."""
+    return torch.nn.functional.one_hot(units, len(values)) * torch.from_numpy(values)
 
 
-def _rows(units: Tensor, alone: Tensor, decode: Callable[[Tensor], Tensor], encode: Callable[[Tensor], NDArray[np.float32]]) -> tuple[NDArray, ...]:
-    row, unit = encode(decode(alone)), units.numpy()
+def _rows(units: Tensor, decoded: Tensor, decode: Callable[[Tensor], Tensor], encode: Callable[[Tensor], NDArray[np.float32]]) -> tuple[NDArray, ...]:
+    row, unit = encode(decode(decoded)), units.numpy()
     own, largest = row[np.arange(len(row)), unit], row.max(axis=1)
     whose = np.where(own == largest, unit, row.argmax(axis=1)).astype(np.int32)
     return own, largest, whose, row.mean(axis=1), np.square(row).mean(axis=1)

@@ -261,7 +261,7 @@ TRIPS = TableSpec(
         [
             _column("unit", pa.int32(), "", "index, from 0; only an SAE's units have a way back"),
             _column(
-                "own", pa.float32(), "f", "what comes back of the unit: encode(decode(one-hot of it)) at the unit itself, as it multiplies the decoder's row"
+                "own", pa.float32(), "f", "what comes back of the unit, decoded at the mean of its held-out values above 0: encode(decode(mean · one-hot))"
             ),
             _column("largest", pa.float32(), "f", "largest value that comes back of any unit"),
             _column("largest_unit", pa.int32(), "", "that unit; the unit itself where its own value is the largest"),

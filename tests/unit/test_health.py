@@ -42,9 +42,10 @@ def test_round_trips_equal_a_naive_loop(activation) -> None:
     g = torch.Generator().manual_seed(2)
     W = torch.randn(30, 8, generator=g)
     sae = SparseAutoencoder(W.T, W * 0.7, torch.randn(30, generator=g) * 0.3, torch.randn(8, generator=g), activation=activation, k=3)
-    trips = round_trips(30, sae.decode, lambda x: sae.encode(x).dense(), batch=7)
+    values = torch.rand(30, generator=g).numpy() + 0.5
+    trips = round_trips(values, sae.decode, lambda x: sae.encode(x).dense(), batch=7)
     for unit in range(30):
-        x = sae.W_dec[unit] + sae.b_dec
+        x = float(values[unit]) * sae.W_dec[unit] + sae.b_dec
         pre = (x @ sae.W_enc + sae.b_enc).clamp_min(0).numpy()
         if activation == "topk":
             pre[np.argsort(-pre)[3:]] = 0
@@ -59,8 +60,8 @@ def test_a_batchtopk_without_threshold_goes_one_by_one() -> None:
     """Its features depend on the batch; alone, a unit competes with nobody else's."""
     W = torch.eye(6)
     sae = SparseAutoencoder(W, W, torch.zeros(6), torch.zeros(6), activation="batchtopk", k=2)
-    trips = trips_of(sae)
-    assert trips is not None and trips.own == pytest.approx(np.ones(6))
+    trips = trips_of(sae, np.full(6, 2.0, np.float32))
+    assert trips is not None and trips.own == pytest.approx(np.full(6, 2.0))
 
 
 def test_round_trip_in_short() -> None:
@@ -103,6 +104,10 @@ def test_a_meter_in_parts_is_the_whole() -> None:
     merged.merge(parts[1])
     assert merged.result().json() == pytest.approx(whole.result().json())
     assert merged.mean == pytest.approx(x.mean(axis=0), abs=1e-6)
+    assert merged.typical == pytest.approx([column[column > 0].mean() for column in f.T], rel=1e-5)
+    nothing = QualityMeter(3, 1)
+    nothing.add(x[:, :1], x[:, :1], np.array([[2.0, 0, 4.0]] * 50, np.float32))
+    assert nothing.typical == pytest.approx([2, 3, 4])
 
 
 def test_each_figure_is_told_once() -> None:

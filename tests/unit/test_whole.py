@@ -183,7 +183,7 @@ def test_the_page_of_health_says_what_the_shelf_says(store: Store) -> None:
     values = {c.name: c.value for c in (*found.reconstruction, *found.behaviour)}
     assert values["l0"] == "4" and values["fvu"] == "0.2" and values["ce_recovered"] == "90.0 %" and values["wer"] == "10.0 %"
     assert "ce_recovered_all" not in values and "came with the sounds" in found.spliced_words
-    assert [c.name for c in found.first] == ["l0", "fvu", "ce_recovered"] and "75 % of the 40 features" in found.trip_words
+    assert [c.name for c in found.first] == ["l0", "fvu", "ce_recovered"] and "75.0 % of the 40 features" in found.trip_words
     others = health_page(store, Link("health", NEURONS))
     assert others.features == SAE and not others.behaviour and others.trips is None and others.cosines is not None
     assert "no tables yet" in (health_page(store, Link("health", "tiny-l3-unbuilt")).problem or "")

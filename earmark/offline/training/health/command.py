@@ -76,7 +76,8 @@ def recompute(settings: Settings, slug: str, n_workers: int, n_judged: int = N_J
     with tempfile.TemporaryDirectory(dir=work_folder(settings.cache, "health")) as folder:
         plan = Plan(slug, corpus_slug, held_out, judged, Path(folder))
         figures = quality(settings, plan, n_workers) | behaviour(settings, plan, n_workers) | {"transcripts": by}
-    return Found(stored, figures, trips_of(sae))
+        trips = trips_of(sae, np.load(plan.typical))
+    return Found(stored, figures, trips)
 
 
 def chosen(corpus: Corpus, held_out: Sequence[str], n: int) -> tuple[tuple[str, ...], str | None]:
@@ -92,11 +93,14 @@ def chosen(corpus: Corpus, held_out: Sequence[str], n: int) -> tuple[tuple[str, 
     return (tuple(given[:n]), "source") if given else (tuple(fit[:n]), "model")
 
 
-def trips_of(sae: SparseAutoencoder) -> Trips | None:
-    """None where nothing can be decoded without the input, or what is decoded is not what is read (a transcoder)."""
+def trips_of(sae: SparseAutoencoder, values: np.ndarray) -> Trips | None:
+    """Each unit decoded at its value of values [n_units].
+
+    None where nothing can be decoded without the input, or what is decoded is not what is read (a transcoder).
+    """
     if sae.width_out != sae.width or sae.W_skip is not None or (sae.undo_norm and sae.input_norm.per_position):
         return None
-    return round_trips(sae.n_units, sae.decode, lambda x: sae.encode(x).dense(), 1 if sae.reads_batches else UNITS_A_BATCH)
+    return round_trips(values, sae.decode, lambda x: sae.encode(x).dense(), 1 if sae.reads_batches else UNITS_A_BATCH)
 
 
 def save(settings: Settings, slug: str, found: Found) -> None:

@@ -47,9 +47,14 @@ class Plan:
         """The file of the mean held-out activation."""
         return self.folder / "mean.npy"
 
+    @property
+    def typical(self) -> Path:
+        """The file of each unit's mean held-out value, where it is above 0."""
+        return self.folder / "typical.npy"
+
 
 def quality(settings: Settings, plan: Plan, n_workers: int) -> dict[str, Any]:
-    """{l0, fvu, dead, density, n_positions, n_sinks} over the held-out samples; leaves their mean for what is ablated to it."""
+    """{l0, fvu, dead, density, n_positions, n_sinks} over the held-out samples; leaves their mean, for what is ablated to it, and each unit's."""
     n_workers = min(n_workers, Corpus(settings.data / plan.corpus).table.n_groups)
     workers.run(_measure, (settings, plan), n_workers, len(plan.held_out), 0, "Health")
     parts = [dict(np.load(f"{plan.part('quality', w)}.npz")) for w in range(n_workers)]
@@ -58,6 +63,7 @@ def quality(settings: Settings, plan: Plan, n_workers: int) -> dict[str, Any]:
     for part in parts[1:]:
         whole.merge(QualityMeter.restore(part))
     np.save(plan.mean, whole.mean)
+    np.save(plan.typical, whole.typical)
     return {**whole.result().json(), "n_sinks": sum(int(part["n_sinks"]) for part in parts)}
 
 
