@@ -9,6 +9,8 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 IN_VENV := .venv/bin/python
+# one thread a process: threads of several processes would wait for each other
+ON_EVERY_CORE := OMP_NUM_THREADS=1 $(IN_VENV) -m pytest --numprocesses auto --dist loadfile --ignore=tests/browser
 
 # The shipped model and tables need no Hub; `HF_HUB_OFFLINE=0 make run` lets entries of your own be fetched
 export HF_HUB_OFFLINE ?= 1
@@ -29,10 +31,11 @@ run: setup
 
 test: setup-dev
 	@$(PYTHON) scripts/setup.py --browser
-	@$(IN_VENV) -m pytest
+	@$(ON_EVERY_CORE)
+	@$(IN_VENV) -m pytest tests/browser
 
 test-fast: setup-dev
-	@$(IN_VENV) -m pytest --ignore=tests/browser
+	@$(ON_EVERY_CORE)
 
 check: setup-dev
 	@$(IN_VENV) -m ruff check

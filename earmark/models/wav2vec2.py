@@ -106,7 +106,7 @@ class Wav2Vec2(AudioModel):
             raise BadInput(f"Of '{text[:60]}' {self.slug} has no letter. Bring a transcript in its language.")
         with replacing(self.root, replace or {}):
             steps = torch.from_numpy(self._logits(sample)).log_softmax(dim=1)[:, None]
-        loss = F.ctc_loss(steps, torch.tensor([ids]), [len(steps)], [len(ids)], blank=self._spelling.pad_token_id, reduction="sum")
+        loss = F.ctc_loss(steps, torch.tensor([ids]), torch.tensor([len(steps)]), torch.tensor([len(ids)]), blank=self._spelling.pad_token_id, reduction="sum")
         if not torch.isfinite(loss):
             raise BadInput(f"The transcript has {len(ids)} letters, too many for {len(steps)} frames of sound. Bring the sound's own transcript.")
         return np.full(len(ids), float(loss) / len(ids), np.float32)
