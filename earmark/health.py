@@ -47,7 +47,12 @@ BEHAVIOUR = (
     Figure("ce_mean_all", "CE mean, sinks too", "Cross-entropy with the mean at every position."),
     Figure("ce_recovered_all", "CE recovered, sinks too", "CE recovered against zero where every position is replaced.", "rate"),
     Figure("ce_recovered_mean_all", "CE recovered against the mean, sinks too", "CE recovered against the mean where every position is replaced.", "rate"),
-    Figure("wer", "WER, as it is", "Wrong words of the model's greedy transcripts over the words of the corpus's; case and punctuation do not count.", "rate"),
+    Figure(
+        "wer",
+        "WER, as it is",
+        "Wrong words of the model's greedy transcripts over the words of the corpus's; case and punctuation do not count, repetitions do, all of them.",
+        "rate",
+    ),
     Figure("wer_spliced", "WER, SAE spliced in", "The same with the reconstruction in place of the activations.", "rate"),
     Figure("n_ce_samples", "Samples", "Held-out samples that the model was run over in every way.", "count"),
     Figure("n_ce_tokens", "Tokens", "Tokens predicted in them.", "count"),
