@@ -50,7 +50,7 @@ BEHAVIOUR = (
     Figure(
         "wer",
         "WER, as it is",
-        "Wrong words of the model's greedy transcripts over the words of the corpus's; case and punctuation do not count, repetitions do, all of them.",
+        "Wrong words of the greedy transcripts over the words of the corpus's; case and punctuation do not count, every repetition does.",
         "rate",
     ),
     Figure("wer_spliced", "WER, SAE spliced in", "The same with the reconstruction in place of the activations.", "rate"),
