@@ -112,7 +112,7 @@ def visitor(browser: Browser, base: str, request: pytest.FixtureRequest) -> Iter
     """Options by `@pytest.mark.parametrize("visitor", [{...}], indirect=True)`: those of a browser context."""
     options = {"viewport": {"width": 1200, "height": 900}} | getattr(request, "param", {})
     context = browser.new_context(**options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     visitor = Visitor(context.new_page(), base)
     yield visitor
     context.close()

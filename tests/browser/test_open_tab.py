@@ -63,7 +63,7 @@ def test_fetched_opened_and_heard(visitor: Visitor, far: Far, tmp_path: Path) ->
     page.wait_for_selector("#em-audio-hits article", timeout=OPENED_MS)
     hits = page.inner_text("#em-audio-hits")
     assert "has no tables" in hits and "silent over the whole corpus" not in hits, "nothing is claimed of a corpus that was never heard"
-    assert page.locator("#em-heard-sort option").all_inner_texts() == ["Peak", "Mean", "At a moment"]
+    assert page.locator("#em-heard-sort option").all_inner_texts() == ["Peak", "Mean", "At a moment", "In a stretch"]
 
 
 @pytest.mark.parametrize("visitor", [PHONE], indirect=True)
