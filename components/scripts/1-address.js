@@ -20,12 +20,20 @@
   const first = () => document.getElementById("em-first");
 
   // Gradio's elements get the nodes that are there, with whatever plays, is typed, or is open in them, unless another view has come
+  const drawn = (id) => document.querySelector(`gradio-app #${id} .html-container > div`);
+  const content = (part) => part.querySelector(".html-container > div").childNodes;
+
+  // Gradio draws a tab's elements some time after it has chosen the tab: until they are all there, nothing can be given to them
+  function whenDrawn(work, until = performance.now() + 8000) {
+    const missing = [...first()?.children || []].some((part) => content(part).length && !drawn(part.id));
+    if (missing && performance.now() < until) requestAnimationFrame(() => whenDrawn(work, until)); else work();
+  }
+
   function handOver(wanted) {
     const view = first();
     if (!view) return;
     const active = document.activeElement;
-    const drawn = (id) => document.querySelector(`gradio-app #${id} .html-container > div`);
-    if (wanted) [...view.children].forEach((part) => drawn(part.id)?.replaceChildren(...part.querySelector(".html-container > div").childNodes));
+    if (wanted) [...view.children].forEach((part) => drawn(part.id)?.replaceChildren(...content(part)));
     view.remove();
     document.querySelector("gradio-app").inert = false;
     if (active !== document.activeElement && active.isConnected) active.focus({ preventScroll: true });
@@ -91,11 +99,12 @@
       if (em.mode === "none") window.scrollTo(0, em.y || 0);
       else if (em.mode === "push" && moved && em.n > 0) scrollToTop(answer.tab, em.query);
       if (!begun) document.querySelector(".em-ex.target")?.scrollIntoView({ block: "center" });
-      released(() => {
+      const finish = () => released(() => {
         handOver(begun);
         em.views += 1;
         document.dispatchEvent(new CustomEvent("earmark:view", { detail: answer }));
       });
+      if (begun) whenDrawn(finish); else finish();
     }));
   }
 
