@@ -214,7 +214,7 @@ def _sweep(args: Args, settings: Settings) -> None:
 
 
 def _build(args: Args, settings: Settings) -> None:
-    from .live.facts import settle_input
+    from .live.checkpoints.facts import settle_input
     from .offline.tables.build import build
 
     settle_input(settings, args.dictionary)

@@ -13,7 +13,7 @@ from earmark.shelf.catalog import DictionaryEntry, ModelEntry
 from earmark.shelf.store import Store
 
 if TYPE_CHECKING:
-    from earmark.live.facts import Facts
+    from earmark.live.checkpoints.facts import Facts
 
 
 @dataclass(frozen=True)

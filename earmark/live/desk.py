@@ -28,7 +28,7 @@ from .texts.desk import Texts
 if TYPE_CHECKING:
     from ..inputs.audio import Limits
     from ..runtime import Runtime
-    from .facts import Facts
+    from .checkpoints.facts import Facts
 
 T = TypeVar("T")
 Tell = Callable[[float, str], object]
@@ -114,7 +114,7 @@ class Desk:
 
     def neighbours(self, slug: str, unit: int) -> tuple[Neighbour, ...]:
         """The nearest directions of a dictionary that is in memory."""
-        from .facts import neighbours
+        from .checkpoints.facts import neighbours
 
         held = self._runtime is not None and slug in self._runtime.loaded
         return neighbours(self.runtime().open(slug), unit) if held else ()
@@ -139,7 +139,7 @@ class Desk:
 
     def _open(self, slug: str) -> None:
         from ..inputs.mel import mel_grey
-        from .facts import examine
+        from .checkpoints.facts import examine
 
         self._facts[slug] = examine(self.runtime(), self.store, slug)
         if self.store.catalog.model(self.store.catalog.dictionary(slug).model).modality == "audio":

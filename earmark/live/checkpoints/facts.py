@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..cards import Neighbour
-from ..errors import BadInput, EarmarkError
-from ..runtime import Opened, Runtime
-from ..settings import Settings
-from ..shelf.store import Store
-from ..units import Waveform
-from .checkpoints.selfcheck import SelfCheck, self_check
+from ...cards import Neighbour
+from ...errors import BadInput, EarmarkError
+from ...runtime import Opened, Runtime
+from ...settings import Settings
+from ...shelf.store import Store
+from ...units import Waveform
+from .selfcheck import SelfCheck, self_check
 
 CHECK_S = 8.0
 """seconds of sound that a dictionary is tried on"""
@@ -88,7 +88,7 @@ def activations(runtime: Runtime, store: Store, opened: Opened) -> np.ndarray:
 
 
 def _sounds(store: Store, slug: str | None) -> list[Waveform]:
-    from ..inputs.audio import Limits, decode
+    from ...inputs.audio import Limits, decode
 
     limits = Limits(1 << 30, 60.0, 30.0)
     for name in dict.fromkeys(filter(None, (slug, store.catalog.dictionary(store.catalog.default).corpus, *store.catalog.corpora))):
