@@ -34,6 +34,10 @@ class NotFetched(BadTable):
     """A table that lies on the Hub and has not been needed yet."""
 
 
+class Stopped(EarmarkError):
+    """Work that was asked to stop before it was done."""
+
+
 class MissingWeights(EarmarkError):
     """Weights that none of their sources could give."""
 

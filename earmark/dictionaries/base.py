@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -219,6 +220,11 @@ class SparseAutoencoder(Dictionary):
     def reconstruct(self, x: Tensor) -> Tensor:
         """x^ of x, [n_positions, d_out]."""
         return self.decode(torch.from_numpy(self.encode(x).dense()), x)
+
+    def step(self, x: Tensor, units: Sequence[int], change: Tensor) -> Tensor:
+        """What x^ [n_positions, d_out] gains when f, as `encode` makes it of x, changes by [n_positions, len(units)] in some units."""
+        decoded = change @ self.W_dec[list(units)]
+        return self.input_norm.undo_step(x, decoded) if self.undo_norm else decoded
 
     def directions(self) -> Tensor:
         return self.W_dec

@@ -47,17 +47,21 @@ class InputNorm:
 
     def undo(self, x: Tensor | None) -> Callable[[Tensor], Tensor]:
         """The inverse for what was decoded of x, which only the norms per position need."""
+        if x is not None and self.kind in ("layer", "centre"):
+            return lambda y: self.undo_step(x, y) + x.mean(dim=-1, keepdim=True)
+        return lambda y: self.undo_step(x, y)
+
+    def undo_step(self, x: Tensor | None, step: Tensor) -> Tensor:
+        """The linear part of that inverse: what becomes of a change of what was decoded."""
         if self.kind == "scale":
-            return lambda y: y / self.factor
-        if x is None or not self.per_position:
-            return lambda y: y
+            return step / self.factor
+        if x is None or self.kind in ("none", "centre"):
+            return step
         if self.kind == "unit":
-            return lambda y: y * _norm(x)
+            return step * _norm(x)
         if self.kind == "sqrt_d":
-            return lambda y: y * (_norm(x) / x.shape[-1] ** 0.5)
-        if self.kind == "layer":
-            return lambda y: y * x.std(dim=-1, keepdim=True) + x.mean(dim=-1, keepdim=True)
-        return lambda y: y + x.mean(dim=-1, keepdim=True)
+            return step * (_norm(x) / x.shape[-1] ** 0.5)
+        return step * x.std(dim=-1, keepdim=True)
 
 
 def _norm(x: Tensor) -> Tensor:
