@@ -198,11 +198,11 @@ def _align(args: Args, settings: Settings) -> None:
 
 
 def _train(args: Args, settings: Settings) -> None:
-    from .offline.training.autoencoder import TrainSettings
+    from .learning.settings import TrainSettings, usual
     from .offline.training.command import train_dictionary
 
     names = [f.name for f in dataclasses.fields(TrainSettings)]
-    chosen = TrainSettings(**{n: getattr(args, n) for n in names if getattr(args, n, None) is not None})
+    chosen = usual(**{"kind": TrainSettings.kind} | {n: getattr(args, n) for n in names if getattr(args, n, None) is not None})
     print(train_dictionary(settings, args.dictionary, chosen, args.corpus, _workers(args)))
 
 

@@ -131,13 +131,13 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     train.add_argument("--corpus", help="another corpus than the catalog's")
     train.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
     for flag, type_, help_ in (
-        ("kind", str, "topk (default) or batchtopk"),
+        ("kind", str, "topk (default), batchtopk, l1 or tied_l1"),
         ("n-units", int, "number of features"),
         ("k", int, "active features at each position; of batchtopk in the mean"),
         ("n-activations", int, "positions seen in training, repetitions counted"),
         ("batch", int, "positions in a step"),
         ("lr", float, "learning rate"),
-        ("start", str, "of the decoder: frames (training activations, default) or random"),
+        ("start", str, "of the decoder: frames (training activations, default), random or orthogonal"),
         ("start-norm", float, "length of the decoder's rows at the start, over normalised inputs"),
         ("aux", float, "weight of the loss that brings back dead features, such as 0.03125 (default: none)"),
         ("warmup-steps", int, "steps over which the rate rises"),

@@ -152,10 +152,10 @@ def _facts(config: dict[str, Any], architecture: str, sae: SparseAutoencoder) ->
 
 
 def save(sae: SparseAutoencoder, folder: Path, metadata: dict[str, Any]) -> None:
-    """Write a topk or jumprelu autoencoder without pre-bias as cfg.json and sae_weights.safetensors (float16 weights, float32 biases)."""
+    """Write a topk, jumprelu or relu autoencoder without pre-bias as cfg.json and sae_weights.safetensors (float16 weights, float32 biases)."""
     activation: dict[str, Any] = {"k": sae.k, "rescale_acts_by_decoder_norm": sae.rescale} if sae.activation == "topk" else {}
     config = {
-        "architecture": sae.activation,
+        "architecture": "standard" if sae.activation == "relu" else sae.activation,
         "d_in": sae.width,
         "d_sae": sae.n_units,
         "dtype": "float32",

@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -16,6 +17,8 @@ import earmark.dictionaries
 import earmark.models
 from earmark import links
 from earmark.api import routes
+from earmark.learning.kinds import TRAINEES
+from earmark.learning.settings import SaeKind
 from earmark.links import Link
 from earmark.offline.corpora.sources import SOURCES
 from earmark.settings import SETTINGS, Settings
@@ -147,6 +150,12 @@ def test_formats_name_every_file() -> None:
     found = {n: imported("earmark/dictionaries", n) for n in names_in("earmark/dictionaries", {"base", "activations", "norms", "files", "checkpoint"})}
     assert {m.FORMAT: m for m in found.values()} == earmark.dictionaries.FORMATS
     assert all(callable(m.load) and callable(m.recognises) and m.PUBLISHER.source for m in found.values())
+
+
+def test_kinds_name_every_file() -> None:
+    found = [imported("earmark/learning/kinds", n).KINDS for n in names_in("earmark/learning/kinds", set())]
+    assert {kind: made for kinds in found for kind, made in kinds.items()} == TRAINEES
+    assert set(TRAINEES) == set(get_args(SaeKind))
 
 
 SOURCES_FOLDER = "earmark/offline/corpora/sources"

@@ -17,6 +17,7 @@ LAYERS = (
     WORDS,
     ("shelf", "inputs"),
     ("models", "dictionaries", "measure"),
+    ("learning",),
     ("runtime",),
     ("live", "offline"),
     ("web",),
@@ -31,8 +32,8 @@ LIGHT_ROOMS = (*WORDS, "shelf", "web")
 PAGE = {"gradio", "plotly"}
 MAX_LINES = 300
 MAX_ROOMS = 7
-OPEN_FOLDERS = {"models", "dictionaries", "sources"}
-"""one file a family, a format, a source: these may grow"""
+OPEN_FOLDERS = {"models", "dictionaries", "sources", "kinds"}
+"""one file a family, a format, a source, a kind: these may grow"""
 
 LIBRARY = modules("earmark")
 COMPONENTS = modules("components")

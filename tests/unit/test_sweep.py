@@ -13,8 +13,8 @@ import torch
 
 from earmark.__main__ import main
 from earmark.errors import BadInput, NotFound
+from earmark.learning.settings import TrainSettings
 from earmark.offline.labels.label import label
-from earmark.offline.training.autoencoder import TrainSettings
 from earmark.offline.training.command import train_dictionary
 from earmark.offline.training.harvest import harvest
 from earmark.offline.training.sweep import bench, command

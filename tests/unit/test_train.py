@@ -11,10 +11,11 @@ import torch
 
 from earmark.dictionaries import open_checkpoint, saelens
 from earmark.errors import BadInput
+from earmark.learning.kinds.topk import THRESHOLD_RATE, TopK
+from earmark.learning.settings import TrainSettings
 from earmark.measure.losses import normalised_mse
 from earmark.measure.quality import QualityMeter
 from earmark.offline.training import train as training
-from earmark.offline.training.autoencoder import DEAD_AFTER, THRESHOLD_RATE, Trainee, TrainSettings
 from earmark.offline.training.train import fit, is_held_out
 
 
@@ -44,9 +45,9 @@ def test_a_planted_dictionary_is_recovered(tmp_path: Path, settings: TrainSettin
     assert log[-1]["fvu"] < 0.05 < log[0]["fvu"]
 
 
-def shaken(x: torch.Tensor, settings: TrainSettings) -> Trainee:
+def shaken(x: torch.Tensor, settings: TrainSettings) -> TopK:
     """Parameters as they could be in the middle of training."""
-    model = Trainee(x, settings, torch.Generator().manual_seed(1))
+    model = TopK(x, settings, torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.manual_seed(2)
         model.b_enc.normal_(0, 0.3)
@@ -56,14 +57,14 @@ def shaken(x: torch.Tensor, settings: TrainSettings) -> Trainee:
     return model
 
 
-def plainly(model: Trainee, x: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def plainly(model: TopK, x: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """x^ [n, d] by one sum a position over the units that are kept [n, n_units]."""
     W_dec, b_dec = model.W_dec.detach().double().numpy(), model.b_dec.detach().double().numpy()
     f = np.maximum(pre_of(model, x), 0) / np.linalg.norm(W_dec, axis=1)
     return np.array([b_dec + sum(f[i, u] * W_dec[u] for u in np.flatnonzero(kept[i])) for i in range(len(x))])
 
 
-def pre_of(model: Trainee, x: np.ndarray) -> np.ndarray:
+def pre_of(model: TopK, x: np.ndarray) -> np.ndarray:
     """Pre-activations times the length of the decoder's rows, [n, n_units]."""
     W_enc, b_enc = model.W_enc.detach().double().numpy(), model.b_enc.detach().double().numpy()
     return (x @ W_enc + b_enc) * np.linalg.norm(model.W_dec.detach().double().numpy(), axis=1)
@@ -80,7 +81,7 @@ def test_a_batch_equals_plain_sums(settings: TrainSettings) -> None:
     else:
         kept = pre >= sorted(pre.ravel())[-settings.k * len(pre)]
     assert kept.sum() == settings.k * 50
-    loss, active = model.loss(batch)
+    loss, _, active = model.loss(batch)
     expected = plainly(model, batch.double().numpy(), kept)
     assert active.x_hat.detach().numpy() == pytest.approx(expected, abs=1e-4)
     assert loss.item() == pytest.approx(((batch.double().numpy() - expected) ** 2).sum(axis=1).mean(), rel=1e-4)
@@ -92,10 +93,10 @@ def test_dead_units_are_taught_what_is_left() -> None:
     x, _ = planted(2000)
     model = shaken(x, REVIVING)
     batch = model.normalise(x[:50])
-    plain, active = model.loss(batch)
-    model.silent[[3, 9, *range(20, 32)]] = DEAD_AFTER
-    loss, _ = model.loss(batch)
-    dead, v = np.flatnonzero(model.silent.numpy() >= DEAD_AFTER), batch.double().numpy()
+    plain, _, active = model.loss(batch)
+    model.silent[[3, 9, *range(20, 32)]] = REVIVING.dead_after
+    loss, _, _ = model.loss(batch)
+    dead, v = np.flatnonzero(model.silent.numpy() >= REVIVING.dead_after), batch.double().numpy()
     error = v - active.x_hat.detach().double().numpy()
     pre = pre_of(model, v)[:, dead]
     kept = np.zeros((50, 48), bool)
@@ -110,10 +111,10 @@ def test_dead_units_are_taught_what_is_left() -> None:
 
 def test_units_are_dead_once_they_were_silent_for_long() -> None:
     x, _ = planted(2000)
-    model = Trainee(x, REVIVING, torch.Generator().manual_seed(1))
+    model = TopK(x, REVIVING, torch.Generator().manual_seed(1))
     seen = np.zeros(48, int)
     for part in model.normalise(x).split(8):
-        active = model(part)
+        active = model(part).active
         model.observe(active, len(part))
         fired = {int(u) for u, v in zip(active.units, active.values, strict=True) if v > 0}
         seen = np.where([u in fired for u in range(48)], 0, seen + 8)
@@ -125,7 +126,7 @@ def test_the_threshold_is_a_running_mean_of_the_smallest_kept_value() -> None:
     model = shaken(x, BATCH)
     expected = None
     for part in model.normalise(x).split(250):
-        active = model(part)
+        active = model(part).active
         model.observe(active, len(part))
         smallest = min(v for v in active.values.tolist() if v > 0)
         expected = smallest if expected is None else expected + THRESHOLD_RATE * (smallest - expected)
@@ -134,7 +135,7 @@ def test_the_threshold_is_a_running_mean_of_the_smallest_kept_value() -> None:
 
 def test_where_the_decoder_starts() -> None:
     x, _ = planted(500)
-    frames, random = (Trainee(x, replace(SMALL, start=s, start_norm=0.3), torch.Generator().manual_seed(1)) for s in ("frames", "random"))
+    frames, random = (TopK(x, replace(SMALL, start=s, start_norm=0.3), torch.Generator().manual_seed(1)) for s in ("frames", "random"))
     for model in (frames, random):
         assert model.W_dec.norm(dim=1).detach().numpy() == pytest.approx(np.full(48, 0.3), rel=1e-5)
         assert torch.equal(model.W_enc, model.W_dec.T)
@@ -146,7 +147,7 @@ def test_where_the_decoder_starts() -> None:
 def test_folding_changes_nothing_but_the_form() -> None:
     x, _ = planted(2000)
     model = shaken(x, SMALL)
-    active = model(model.normalise(x))
+    active = model(model.normalise(x)).active
     expected = active.x_hat * model.scale + model.mean
     sae = model.folded()
     assert sae.reconstruct(x).numpy() == pytest.approx(expected.detach().numpy(), abs=1e-4)
@@ -159,7 +160,7 @@ def test_batchtopk_is_folded_to_one_threshold() -> None:
     """Alone, a position keeps what exceeds the threshold; no batch decides any more."""
     x, _ = planted(2000)
     model = shaken(x, BATCH)
-    model.observe(model(model.normalise(x[:500])), 500)
+    model.observe(model(model.normalise(x[:500])).active, 500)
     sae, v = model.folded(), model.normalise(x).double().numpy()
     kept = pre_of(model, v) > model.threshold.item()
     expected = plainly(model, v, kept) * model.scale.item() + model.mean.numpy()
@@ -173,14 +174,10 @@ def test_batchtopk_is_folded_to_one_threshold() -> None:
 @pytest.mark.parametrize("settings", [SMALL, BATCH, REVIVING], ids=["topk", "batchtopk", "aux"])
 def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: TrainSettings) -> None:
     x, _ = planted(3000)
-    settings = replace(settings, n_activations=30_000)
-    monkeypatch.setattr("earmark.offline.training.autoencoder.DEAD_AFTER", 2_000)
+    settings = replace(settings, n_activations=30_000, dead_after=2_000)
     whole, whole_log = fit(x, settings, tmp_path_of(tmp_path, "whole"))
     monkeypatch.setattr(training, "CHECKPOINT_S", 0.0)
     stop_at, calls = 31, []
-
-    def stopping(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return normalised_mse(a, b)
 
     class Stop(Exception):
         pass
@@ -193,8 +190,7 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
             raise Stop
         clip(*args)
 
-    monkeypatch.setattr(training, "normalised_mse", stopping)
-    monkeypatch.setattr(training.torch.nn.utils, "clip_grad_norm_", clip_or_stop)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip_or_stop)
     folder = tmp_path_of(tmp_path, "stopped")
     with pytest.raises(Stop):
         fit(x, settings, folder)
@@ -225,7 +221,7 @@ def test_settings_that_make_no_sense_are_refused(values: dict[str, float]) -> No
         TrainSettings(**values)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("values", "valid"), [({"kind": "gated"}, "topk, batchtopk"), ({"start": "zero"}, "frames, random")])
+@pytest.mark.parametrize(("values", "valid"), [({"kind": "gated"}, "topk, batchtopk, l1, tied_l1"), ({"start": "zero"}, "frames, random, orthogonal")])
 def test_words_that_are_unknown_are_told_with_the_valid_ones(values: dict[str, str], valid: str) -> None:
     with pytest.raises(BadInput, match=valid):
         TrainSettings(**values)  # type: ignore[arg-type]
@@ -233,7 +229,7 @@ def test_words_that_are_unknown_are_told_with_the_valid_ones(values: dict[str, s
 
 def test_quality_equals_the_formulas_in_one_piece() -> None:
     x, _ = planted(3000)
-    sae = Trainee(x, SMALL, torch.Generator().manual_seed(1)).folded()
+    sae = TopK(x, SMALL, torch.Generator().manual_seed(1)).folded()
     f = sae.encode(x).dense()
     x_hat = sae.reconstruct(x).numpy()
     meter = QualityMeter(48, x.shape[1])
@@ -258,7 +254,7 @@ def test_held_out_samples_depend_on_the_id_alone() -> None:
 def test_what_is_saved_is_read_back(tmp_path: Path, settings: TrainSettings) -> None:
     x, _ = planted(2000)
     model = shaken(x, settings)
-    model.observe(model(model.normalise(x)), len(x))
+    model.observe(model(model.normalise(x)).active, len(x))
     sae = model.folded()
     saelens.save(sae, tmp_path, {"model_name": "toy"})
     assert {p.name for p in tmp_path.iterdir()} == {"cfg.json", "sae_weights.safetensors"}

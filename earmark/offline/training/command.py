@@ -9,10 +9,10 @@ import shutil
 from ... import __version__
 from ...dictionaries import open_checkpoint, saelens
 from ...errors import BadInput
+from ...learning.settings import TrainSettings, usual
 from ...settings import Settings
 from ...shelf.catalog import DictionaryEntry, dictionary_revision, read_catalog
 from ...shelf.tables import FORMAT, files_of, new_folder, outlives, sha256_of, write_json
-from .autoencoder import TrainSettings
 from .harvest import Harvest, harvest
 from .train import evaluate, is_held_out, train
 
@@ -76,6 +76,6 @@ def _record(entry: DictionaryEntry, chosen: TrainSettings, corpus: str, stored: 
 
 def train_command(slug: str, corpus: str, chosen: TrainSettings) -> str:
     """The command line that trains with these settings."""
-    defaults = TrainSettings()
+    defaults = usual(chosen.kind)
     flags = [f"--{n.replace('_', '-')} {v}" for n, v in dataclasses.asdict(chosen).items() if v != getattr(defaults, n)]
     return " ".join(["python -m earmark train", slug, "--corpus", corpus, *flags])

@@ -15,6 +15,7 @@ import pyarrow as pa
 from ....dictionaries.base import SparseAutoencoder
 from ....errors import BadInput
 from ....health import QUALITY, round_trip
+from ....learning.settings import TrainSettings
 from ....measure.trips import UNITS_A_BATCH, Trips, round_trips
 from ....runtime import Runtime
 from ....settings import Settings
@@ -23,7 +24,6 @@ from ....shelf.schema import TRIPS
 from ....shelf.store import Store
 from ....shelf.tables import put_table, read_manifest, write_json
 from ...workers import work_folder
-from ..autoencoder import TrainSettings
 from ..train import is_held_out
 from .divided import Plan, behaviour, quality
 

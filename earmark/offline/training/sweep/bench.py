@@ -17,6 +17,7 @@ from .... import __version__
 from ....dictionaries import open_checkpoint, saelens
 from ....dictionaries.base import SparseAutoencoder
 from ....errors import BadInput
+from ....learning.settings import Start, TrainSettings
 from ....runtime import Runtime
 from ....settings import Settings
 from ....shelf.catalog import DictionaryEntry
@@ -25,7 +26,6 @@ from ....shelf.tables import write_json
 from ....swept import SweptRun
 from ...labels.label import Layer, said_in
 from ...workers import alone, work_folder
-from ..autoencoder import Start, TrainSettings
 from ..harvest import harvest
 from ..train import evaluate, is_held_out, train, training_positions
 from .controls import STARTS, scaled, untrained

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ....errors import BadInput, BadTable, unknown
+from ....learning.settings import TrainSettings
 from ....settings import Settings
 from ....shelf.schema import SWEEP
 from ....shelf.tables import put_table, read_manifest
@@ -92,7 +93,8 @@ def _next(settings: Settings, recipe: Recipe, bench: Bench, best: SweptRun | Non
 
 def _is_trained_so(settings: Settings, slug: str, chosen: dict[str, object]) -> bool:
     try:
-        return (read_manifest(settings.data / slug).get("training") or {}).get("settings") == chosen
+        told = (read_manifest(settings.data / slug).get("training") or {}).get("settings")
+        return told is not None and asdict(TrainSettings()) | told == chosen  # an older manifest lacks what came later, and was trained with its default
     except BadTable:
         return False
 

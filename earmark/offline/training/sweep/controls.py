@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ....dictionaries.base import SparseAutoencoder
-from ..autoencoder import Start, Trainee, TrainSettings
+from ....learning.kinds import trainee
+from ....learning.settings import Start, TrainSettings
 
 STARTS: dict[Start, str] = {"frames": "training frames as directions", "random": "random directions"}
 """how each control is called"""
@@ -21,7 +22,7 @@ def untrained(x: Tensor, settings: TrainSettings, start: Start) -> SparseAutoenc
 
     Encoder and decoder rows are the same directions at the length `start_norm`, without biases but for the mean of x.
     """
-    return Trainee(x, replace(settings, kind="topk", start=start), torch.Generator().manual_seed(settings.seed)).folded()
+    return trainee(x, replace(settings, kind="topk", start=start), torch.Generator().manual_seed(settings.seed)).folded()
 
 
 def scaled(sae: SparseAutoencoder, x: Tensor) -> SparseAutoencoder:

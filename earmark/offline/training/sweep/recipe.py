@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import BadInput
-from ..autoencoder import TrainSettings
+from ....learning.settings import TrainSettings, usual
 
 MAX_FVU, MAX_DEAD = 0.20, 0.05
 _KEYS = ("dictionary", "max_fvu", "max_dead", "base", "runs")
@@ -60,7 +60,7 @@ def _settings(where: str, values: Any, base: dict[str, Any]) -> TrainSettings:
         if not _is(value, known[name]):
             raise BadInput(f"{where}: {name} is {value!r}, which is no {'number' if known[name] in _TYPES else 'word'} that it takes.")
     try:
-        return TrainSettings(**(base | values))
+        return usual(**({"kind": TrainSettings.kind} | base | values))
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from None
 

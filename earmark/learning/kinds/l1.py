@@ -1,0 +1,42 @@
+"""ReLU with a penalty on the values times the length of their decoder rows, as Anthropic's update of April 2024 has it.
+
+The loss is the mean over positions of |x - x^|^2 + penalty * sum_i f_i |W_dec,i| (https://transformer-circuits.pub/2024/april-update). Nothing is
+subtracted before encoding, nothing resampled. With `pre_bias` and `unit_decoder` it is the older form of Neel Nanda's autoencoders of gelu-1l.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...dictionaries.base import SparseAutoencoder
+from ..trainee import Active, Loss, Trainee
+
+
+class L1(Trainee):
+    """W_enc starts as the transpose of W_dec."""
+
+    def build(self, rows: Tensor) -> None:
+        self.W_dec = torch.nn.Parameter(rows.clone())
+        self.W_enc = torch.nn.Parameter(rows.T.clone().contiguous())
+        self.b_enc = torch.nn.Parameter(torch.zeros(len(rows)))
+        self.b_dec = torch.nn.Parameter(torch.zeros(rows.shape[1]))
+
+    def loss(self, x: Tensor, share: float = 1.0) -> Loss:
+        """Both parts are means over positions."""
+        f = torch.relu((x - self.b_dec if self.settings.pre_bias else x) @ self.W_enc + self.b_enc)
+        x_hat = f @ self.W_dec + self.b_dec
+        shown = f if self.settings.unit_decoder else f * self.W_dec.norm(dim=1)
+        parts = {
+            "reconstruction": self.settings.reconstruction * (x - x_hat).pow(2).sum(dim=1).mean(),
+            "sparsity": share * self.settings.penalty * shown.sum(dim=1).mean(),
+        }
+        return Loss(parts["reconstruction"] + parts["sparsity"], parts, Active(x_hat, shown.detach(), None))
+
+    @torch.no_grad()
+    def folded(self) -> SparseAutoencoder:
+        b_enc = self.b_enc - self.b_dec @ self.W_enc if self.settings.pre_bias else self.b_enc
+        return SparseAutoencoder(*self.fold(self.W_enc, b_enc, self.b_dec), activation="relu")
+
+
+KINDS: dict[str, type[Trainee]] = {"l1": L1}
