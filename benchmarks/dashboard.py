@@ -42,7 +42,7 @@ ENVIRONMENT = ROOT / ".venv" / "dashboard"
 def measure() -> Iterator[Figure]:
     torch.set_num_threads(1)
     material = Material(DICTIONARY)
-    samples = material.clips(N_CONTEXTS)
+    samples = material.clips(N_CONTEXTS, longest=True)  # SAEDashboard takes contexts of one length
     with tempfile.TemporaryDirectory() as name:
         theirs = run_theirs(material, samples, Path(name))
     spent, n_units = run_ours(material, samples)

@@ -45,9 +45,11 @@ class Material:
         """Where each dictionary reads."""
         return {o.entry.slug: Place(o.entry.site, o.entry.layer, o.hook) for o in self.opened}
 
-    def clips(self, n: int) -> list[tuple[int, str, Any]]:
-        """(row, id, sound or text) of n samples, evenly spread over the corpus."""
-        rows = np.linspace(0, len(self.corpus.ids) - 1, n).astype(int).tolist()
+    def clips(self, n: int, longest: bool = False) -> list[tuple[int, str, Any]]:
+        """(row, id, sound or text) of n samples, evenly spread over the corpus; `longest`: over those of the greatest length, of texts the whole windows."""
+        lengths = np.array(self.corpus.durations_s)
+        fitting = np.flatnonzero(lengths == lengths.max()) if longest else np.arange(len(lengths))
+        rows = fitting[np.linspace(0, len(fitting) - 1, n).astype(int)].tolist()
         return [(row, self.corpus.ids[row], read_sample(self.corpus, self.corpus.ids[row], self.model)) for row in rows]
 
     def clip_of(self, duration_s: float) -> Waveform:

@@ -15,7 +15,7 @@ from earmark.shelf.store import Store
 
 from .. import prose
 from ..tokens import Piece, pieces
-from .clip import known_units, label_of
+from .firing import known_units, label_of, words_of
 
 if TYPE_CHECKING:
     from earmark.live.texts.splice import Expected, Spliced
@@ -152,8 +152,7 @@ def _word_rows(store: Store, link: Link, scores: WordScores, has_text: bool) -> 
     known = known_units(store, link.dictionary, [s.unit for s in scores.units])
     rows = []
     for found in scores.units:
-        row, card = known.get(found.unit, {}), Link("feature", entry.slug, found.unit).href()
+        row, card = known.get(found.unit), Link("feature", entry.slug, found.unit).href()
         href = replace(link, unit=found.unit).href() if has_text else card
-        name, said = prose.unit_name(entry.kind, found.unit), " · ".join(filter(None, row.get("heard", ())))
-        rows.append(WordRow(found, name, card, href, link.unit == found.unit, label_of(row), said))
+        rows.append(WordRow(found, prose.unit_name(entry.kind, found.unit), card, href, link.unit == found.unit, label_of(row), words_of(row)))
     return tuple(rows)

@@ -1,9 +1,8 @@
-"""A visitor's own clip: what was heard in it, and the units that fire on it."""
+"""A sound, a visitor's own or the corpus's: what was heard in it, and the units that fire on it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +17,10 @@ from earmark.shelf.store import Store
 from earmark.units import UnitHit
 
 from .. import prose
-from ..figures import TraceView, clip_trace, log_share, ticks
+from ..figures import clip_trace, ticks
+from .firing import N_HITS, Firing, Firings, firing, known_units, picks_of
 from .said import SaidRows, said_rows
 
-N_HITS = 40
 N_TRIES = 4
 TRY_S = (2.0, 4.0)
 """how long the clips are that one can try"""
@@ -73,55 +72,21 @@ class ClipView:
 
 
 @dataclass(frozen=True)
-class Pick:
-    """One dictionary over the same layer."""
+class HitRow(Firing):
+    """One unit that fires on a sound."""
 
-    entry: DictionaryEntry
-    title: str
-    href: str
-    current: bool
-    problem: str | None
-    bare: bool
-    """it has no tables, and perhaps nobody has opened it yet"""
-
-
-@dataclass(frozen=True)
-class HitRow:
-    """One unit that fires."""
-
-    unit: int
-    name: str
-    href: str
-    label: str | None
-    heard: tuple[str, ...]
-    silent: bool
-    """0 over the whole corpus: there is no montage"""
-    trace: TraceView
-    peak: float
     at_s: float
     marker: float
     """the peak's place on the time axis, in percent"""
-    relative: float | None
-    relative_bar: float
-    density: float | None
-    density_bar: float
-    detail: str
-    """the value that the list is sorted by, where no column has it"""
 
 
 @dataclass(frozen=True)
-class HitsView:
-    """The units that fire, in one order."""
+class HitsView(Firings):
+    """The units that fire on a sound."""
 
-    link: Link
-    entry: DictionaryEntry
-    picks: tuple[Pick, ...]
     rows: tuple[HitRow, ...] = ()
-    problem: str | None = None
     elsewhere: bool = False
     """the clip was run through another layer than this dictionary's"""
-    bare: bool = False
-    """the dictionary has no tables that say more of its units"""
     waiting: bool = False
     """the model has not heard the corpus's clip yet"""
 
@@ -172,7 +137,7 @@ def sample_view(store: Store, link: Link) -> ClipView:
 def hits_view(store: Store, link: Link, clip: Clip | None) -> HitsView:
     """The units of a settled link's dictionary that fire on a clip, in its order; None while the model has not heard it."""
     entry = store.catalog.dictionary(link.dictionary)
-    picks = tuple(pick(store, link, e, clip.problems if clip else {}) for e in store.catalog.siblings(link.dictionary))
+    picks = picks_of(store, link, clip.problems if clip else {})
     bare = store.is_bare(link.dictionary)
     if clip is None:
         return HitsView(link, entry, picks, waiting=True)
@@ -188,45 +153,8 @@ def hits_view(store: Store, link: Link, clip: Clip | None) -> HitsView:
     return HitsView(link, entry, picks, rows, bare=bare)
 
 
-def pick(store: Store, link: Link, entry: DictionaryEntry, problems: Mapping[str, str]) -> Pick:
-    href = replace(link, dictionary=entry.slug, unit=None).href()
-    title, problem = entry.title or prose.KIND_TITLES[entry.kind], problems.get(entry.slug)
-    return Pick(entry, title, href, entry.slug == link.dictionary, problem, store.is_bare(entry.slug))
-
-
-def known_units(store: Store, slug: str, units: list[int]) -> dict[int, dict[str, Any]]:
-    """What the tables say of some units: label, dead, and the words of their strongest clips, of texts those at the peaks; none without tables."""
-    try:
-        frame, corpus = store.units_frame(slug), store.corpus(store.dictionary(slug).corpus)
-    except EarmarkError:
-        return {}
-    rows = frame.iloc[units].to_dict("records")
-    said = corpus.word_at if corpus.is_text else lambda sample, _at: corpus.transcripts[sample]
-    return {int(r["unit"]): r | {"heard": tuple(said(*place) for place in zip(r["strongest"], r["peaks_at"], strict=True))} for r in rows}
-
-
-def label_of(known: Mapping[str, Any] | None) -> str | None:
-    """The label in what the tables say of a unit."""
-    label = known.get("label") if known else None
-    return label if isinstance(label, str) else None
-
-
 def _row(entry: DictionaryEntry, clip: Clip, hit: UnitHit, trace: np.ndarray, known: dict[str, Any] | None, order: str, frame: int) -> HitRow:
     now = {MOMENT: f"then {prose.short(float(trace[frame]))}", "mean": f"mean {prose.short(hit.mean)}"}
-    return HitRow(
-        unit=hit.unit,
-        name=prose.unit_name(entry.kind, hit.unit),
-        href=Link("feature", entry.slug, hit.unit).href(),
-        label=hit.label,
-        heard=known["heard"] if known else (),
-        silent=known is None or bool(known["dead"]),
-        trace=clip_trace(trace, clip.grid.hop_s),
-        peak=hit.peak,
-        at_s=hit.at_s,
-        marker=min(100.0, 100 * (hit.at_s + clip.grid.hop_s / 2) / max(clip.duration_s, 1e-3)),
-        relative=hit.relative,
-        relative_bar=100 * min(1.0, hit.relative or 0.0),
-        density=hit.density,
-        density_bar=log_share(hit.density or 0.0),
-        detail=now.get(order, ""),
-    )
+    marker = min(100.0, 100 * (hit.at_s + clip.grid.hop_s / 2) / max(clip.duration_s, 1e-3))
+    heard, shown = known["heard"] if known else (), clip_trace(trace, clip.grid.hop_s)
+    return HitRow(**firing(entry, hit, shown, known, heard, now.get(order, "")), at_s=hit.at_s, marker=marker)

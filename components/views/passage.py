@@ -17,9 +17,9 @@ from earmark.shelf.store import Store
 from earmark.units import TextAnalysis, UnitHit
 
 from .. import prose
-from ..figures import TraceView, clip_trace, log_share
+from ..figures import clip_trace
 from ..tokens import Piece, pieces
-from .clip import N_HITS, Pick, known_units, label_of, pick
+from .firing import N_HITS, Firing, Firings, firing, known_units, label_of, picks_of, words_of
 
 
 @dataclass(frozen=True)
@@ -70,45 +70,24 @@ class PassageView:
 
 
 @dataclass(frozen=True)
-class ReadRow:
-    """One unit that fires."""
+class ReadRow(Firing):
+    """One unit that fires on a text."""
 
-    unit: int
-    name: str
-    card: str
     href: str
     """the text shaded by it"""
     shades: bool
-    label: str | None
-    said: str
-    """the words at the peaks of its strongest windows"""
-    silent: bool
-    trace: TraceView
-    peak: float
     at: int
     token: Piece
     """what is printed at the peak"""
     at_href: str
     """the units at that token"""
-    relative: float | None
-    relative_bar: float
-    density: float | None
-    density_bar: float
-    detail: str
-    """the value that the list is sorted by, where no column has it"""
 
 
 @dataclass(frozen=True)
-class ReadHits:
-    """The units that fire, in one order."""
+class ReadHits(Firings):
+    """The units that fire on a text."""
 
-    link: Link
-    entry: DictionaryEntry
-    picks: tuple[Pick, ...]
     rows: tuple[ReadRow, ...] = ()
-    problem: str | None = None
-    bare: bool = False
-    """the dictionary has no tables that say more of its units"""
     at_sink: bool = False
     """the token that is asked for is an attention sink"""
 
@@ -164,7 +143,7 @@ def _chosen(link: Link, n: int) -> tuple[int, int] | None:
 def read_hits(store: Store, link: Link, passage: Passage, analysis: TextAnalysis | None, shading: Shading | None) -> ReadHits:
     """The units that fire; without an analysis, why there is none."""
     entry, bare = store.catalog.dictionary(link.dictionary), store.is_bare(link.dictionary)
-    picks = tuple(pick(store, link, e, passage.problems) for e in store.catalog.siblings(link.dictionary))
+    picks = picks_of(store, link, passage.problems)
     if analysis is None:
         return ReadHits(link, entry, picks, problem=passage.problems.get(link.dictionary), bare=bare)
     known = known_units(store, link.dictionary, [h.unit for h in analysis.hits])
@@ -180,23 +159,7 @@ def _row(link: Link, entry: DictionaryEntry, hit: UnitHit, trace: np.ndarray, to
     at = int(hit.at_s)
     then = float(trace[min(int(link.heard.at_s or 0), len(trace) - 1)])
     now = {MOMENT: f"here {prose.short(then)}", "mean": f"mean {prose.short(hit.mean)}"}
-    return ReadRow(
-        unit=hit.unit,
-        name=prose.unit_name(entry.kind, hit.unit),
-        card=Link("feature", entry.slug, hit.unit).href(),
-        href=replace(link, unit=hit.unit).href(),
-        shades=hit.unit == shades,
-        label=hit.label,
-        said=" · ".join(filter(None, known["heard"])) if known else "",
-        silent=known is None or bool(known["dead"]),
-        trace=clip_trace(trace, 1.0),
-        peak=hit.peak,
-        at=at,
-        token=token,
-        at_href=replace(link, unit=hit.unit, heard=HeardView(MOMENT, float(at))).href(),
-        relative=hit.relative,
-        relative_bar=100 * min(1.0, hit.relative or 0.0),
-        density=hit.density,
-        density_bar=log_share(hit.density or 0.0),
-        detail=now.get(link.heard.order, ""),
-    )
+    said = words_of(known)
+    common = firing(entry, hit, clip_trace(trace, 1.0), known, (said,) if said else (), now.get(link.heard.order, ""))
+    shaded, at_href = replace(link, unit=hit.unit), replace(link, unit=hit.unit, heard=HeardView(MOMENT, float(at))).href()
+    return ReadRow(**common, href=shaded.href(), shades=hit.unit == shades, at=at, token=token, at_href=at_href)

@@ -16,7 +16,8 @@ import soundfile as sf
 
 from components.audio import answer_to, ticket_for
 from components.uploads import uploaded
-from components.views.clip import N_HITS, form_view, hits_view
+from components.views.clip import form_view, hits_view
+from components.views.firing import N_HITS
 from earmark.errors import BadInput, EarmarkError, NotFound
 from earmark.inputs.audio import Limits, decode
 from earmark.links import HeardView, Link

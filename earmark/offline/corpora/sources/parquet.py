@@ -12,13 +12,15 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....errors import BadInput, MissingWeights, NotFound
 from . import NO_LICENCE, About, Broken, Entry, Options, Record, media_type_of, safe_id
+
+C = TypeVar("C")
 
 TEXT_COLUMNS = ("text", "transcript", "transcription", "sentence")
 CLASS_COLUMNS = ("label", "category", "class_name", "class")
@@ -72,54 +74,77 @@ def read(where: str | None, options: Options) -> Iterator[Record]:
     taken: set[str] = set()
     name = named(where)
     licence = licence_of(name, options)
+    for found in opened(name, options, find_columns):
+        if isinstance(found, Broken):
+            yield found
+            continue
+        file_name, parquet, columns = found
+        for row in rows(parquet, columns.wanted(), file_name, N_ROWS_A_BATCH):
+            yield row if isinstance(row, Broken) else _record(row, columns, licence, taken)
+
+
+def _record(row: Row, columns: _Columns, licence: str, taken: set[str]) -> Record:
+    data, path = _sound(row.values[columns.audio])
+    if not data:
+        return Broken(row.origin, f"The row names the file '{path[:80]}' but does not hold its sound." if path else "The row holds no sound.")
+    own = row.values[columns.id] if columns.id else None
+    name = str(own) if own not in (None, "") else PurePosixPath(path).stem if path else row.name
+    return Entry(
+        id=safe_id(name, taken),
+        data=data,
+        media_type=media_type_of(data),
+        transcript=_text(row.values, columns.text),
+        class_name=_class(row.values, columns),
+        speaker=_text(row.values, columns.speaker),
+        origin=row.origin,
+        licence=licence,
+    )
+
+
+# -- files and their rows, of sounds and of texts --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a parquet file."""
+
+    origin: str
+    """its file and its number there, from 0"""
+    name: str
+    """for a row that has no name of its own"""
+    values: dict[str, Any]
+
+
+def opened(name: str, options: Options, find: Callable[[pa.Schema], C]) -> Iterator[tuple[str, pq.ParquetFile, C] | Broken]:
+    """(name, file, what `find` makes of its columns) of each file; those that cannot be read are told. The BadInput of the first file is raised."""
     for number, file in enumerate(parquet_files(name, options)):
         path = file.fetch()
         try:
             parquet = pq.ParquetFile(path)
-            columns = find_columns(parquet.schema_arrow)
+            yield file.name, parquet, find(parquet.schema_arrow)
         except (pa.ArrowException, OSError) as error:
             yield Broken(file.name, f"The file cannot be read as parquet ({type(error).__name__}).")
-            continue
         except BadInput as error:
             if number == 0:
                 raise
             yield Broken(file.name, str(error))
-            continue
-        yield from _rows(parquet, columns, file.name, licence, taken)
 
 
-def _rows(parquet: pq.ParquetFile, columns: _Columns, file_name: str, licence: str, taken: set[str]) -> Iterator[Record]:
-    row = -1
-    stem = PurePosixPath(file_name).with_suffix("").as_posix()
-    batches = parquet.iter_batches(batch_size=N_ROWS_A_BATCH, columns=columns.wanted(), use_threads=False)
+def rows(parquet: pq.ParquetFile, columns: list[str], file_name: str, n_at_once: int) -> Iterator[Row | Broken]:
+    """Some columns of a file's rows, read `n_at_once` at a time; where they cannot be read any further, that is the last that is told."""
+    number, stem = -1, PurePosixPath(file_name).with_suffix("").as_posix()
+    batches = parquet.iter_batches(batch_size=n_at_once, columns=columns, use_threads=False)
     while True:
         try:
             batch = next(batches, None)
         except (pa.ArrowException, OSError) as error:
-            yield Broken(f"{file_name}, row {row + 1}", f"The rows from here on cannot be read ({type(error).__name__}).")
+            yield Broken(f"{file_name}, row {number + 1}", f"The rows from here on cannot be read ({type(error).__name__}).")
             return
         if batch is None:
             return
         for values in batch.to_pylist():
-            row += 1
-            origin = f"{file_name}, row {row}"
-            data, path = _sound(values[columns.audio])
-            if not data:
-                why = f"The row names the file '{path[:80]}' but does not hold its sound." if path else "The row holds no sound."
-                yield Broken(origin, why)
-                continue
-            own = values[columns.id] if columns.id else None
-            name = str(own) if own not in (None, "") else PurePosixPath(path).stem if path else f"{stem}-{row:06d}"
-            yield Entry(
-                id=safe_id(name, taken),
-                data=data,
-                media_type=media_type_of(data),
-                transcript=_text(values, columns.text),
-                class_name=_class(values, columns),
-                speaker=_text(values, columns.speaker),
-                origin=origin,
-                licence=licence,
-            )
+            number += 1
+            yield Row(f"{file_name}, row {number}", f"{stem}-{number:06d}", values)
 
 
 def _sound(value: Any) -> tuple[bytes | None, str]:
