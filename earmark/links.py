@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
+from .edits import MAX_EDITS, Edit, parse_edits
+from .errors import BadInput
 from .units import UnitId
 
 TABS = ("browse", "feature", "audio", "text", "compare", "health", "about", "find")
@@ -20,6 +22,8 @@ MAX_LINK_TEXT = 500
 MAX_WORD_LIST = 1_000
 TOKENS = {"audio": False, "text": True}
 """tabs for a sample of one's own, and whether places in it count tokens, not seconds"""
+EDITING = ("feature", *TOKENS)
+"""tabs whose address carries edits of units"""
 DEFAULT_SORT = "words"
 """units whose strongest clips share a word come first: the easiest to hear"""
 
@@ -95,6 +99,8 @@ class Link:
     look: str = DEFAULT_LOOK
     """of `LOOKS`: how much of each text is shown"""
     read: ReadView = ReadView()
+    edits: tuple[Edit, ...] = ()
+    """units turned up, down or off"""
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> tuple[Link, tuple[str, ...]]:
@@ -130,6 +136,7 @@ class Link:
             other=UnitId(query.get("other", "")[:80], other) if tab == "compare" and other is not None else None,
             look=query["view"] if query.get("view") in LOOKS else DEFAULT_LOOK,
             read=_read(query, notices) if tab == "text" else ReadView(),
+            edits=_edits(query, notices) if tab in EDITING else (),
         )
         return link, tuple(notices)
 
@@ -137,6 +144,11 @@ class Link:
     def whole(self) -> bool:
         """Whether Compare shows the whole picture of a hook: no unit is chosen."""
         return self.tab == "compare" and self.unit is None and self.other is None
+
+    @property
+    def written_edits(self) -> str:
+        """The edits as this link's address has them."""
+        return ",".join(edit.short(self.dictionary) for edit in self.edits)
 
     def query(self) -> str:
         """The query string, without '?', defaults left out."""
@@ -172,6 +184,7 @@ class Link:
             r = self.read
             parts |= {"words": r.words or None, "in": None if r.where == "text" else r.where, "by": None if r.word_order == "auroc" else r.word_order}
             parts["text"] = r.text or None
+        parts["edits"] = self.written_edits or None if self.tab in EDITING else None
         parts["rev"] = self.revision
         return urlencode({k: v for k, v in parts.items() if v is not None})
 
@@ -229,6 +242,19 @@ def _read(query: Mapping[str, str], notices: list[str]) -> ReadView:
     return ReadView(
         text[:MAX_LINK_TEXT], words[:MAX_WORD_LIST], where if where in {"text", "corpus"} else "text", order if order in {"auroc", "ratio"} else "auroc"
     )
+
+
+def _edits(query: Mapping[str, str], notices: list[str]) -> tuple[Edit, ...]:
+    """The edits that can be read and go together, in order; of each other one it is said what is wrong with it."""
+    kept: list[str] = []
+    edits: tuple[Edit, ...] = ()
+    for part in query.get("edits", "").split(",")[: 2 * MAX_EDITS]:
+        try:
+            edits = parse_edits(",".join([*kept, part]), query.get("dictionary", "")[:80])
+            kept += [part] if part.strip() else []
+        except BadInput as error:
+            notices += [str(error)] if str(error) not in notices else []
+    return edits
 
 
 def _named(text: str) -> str:

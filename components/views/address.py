@@ -6,6 +6,7 @@ import difflib
 import random
 from dataclasses import replace
 
+from earmark.edits import Edit
 from earmark.errors import EarmarkError
 from earmark.links import DEFAULT_LOOK, TOKENS, HeardView, Link
 from earmark.live.analysis import MOMENT, ORDERS, REGION
@@ -30,6 +31,7 @@ def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Lin
         link = replace(link, look=DEFAULT_LOOK)
     if link.tab in TOKENS:
         link = replace(link, heard=_settle_order(link.heard, tokens=TOKENS[link.tab]))
+    link = replace(link, edits=tuple(edit for edit in link.edits if _can_edit(store, link, edit, said)))
     if link.tab == "audio":
         link = replace(link, sample=_settle_sample(store, link, said))
     if link.tab == "text":
@@ -59,6 +61,31 @@ def _settle_revision(store: Store, link: Link, said: list[str]) -> str | None:
     if link.revision and not now.startswith(link.revision):
         said.append(f"{link.dictionary} was rebuilt since this link was made (then {link.revision}, now {now}): these are the new one's figures.")
     return now
+
+
+def _can_edit(store: Store, link: Link, edit: Edit, said: list[str]) -> bool:
+    """Whether a link's edit is of a unit that there is, in the model of the link's dictionary."""
+    slug, entries = edit.unit.dictionary, store.catalog.dictionaries
+    if slug not in entries:
+        said.append(f"There is no dictionary '{slug}'; its edit, {edit}, was left out.")
+        return False
+    model = entries[link.dictionary].model
+    if entries[slug].model != model:
+        said.append(f"{edit} changes {entries[slug].model}, not {model}; it was left out.")
+        return False
+    n_units = _n_units(store, slug)
+    if n_units is not None and edit.unit.index >= n_units:
+        said.append(f"{slug} has units 0 to {n_units - 1}; the edit {edit} was left out.")
+        return False
+    return True
+
+
+def _n_units(store: Store, slug: str) -> int | None:
+    """How many units a dictionary has; None where it has no tables that say so."""
+    try:
+        return store.dictionary(slug, fetch=False).n_units
+    except EarmarkError:
+        return None
 
 
 def _settle_unit(store: Store, slug: str, asked: int | None, revision: str, said: list[str], in_pair: bool = False) -> tuple[int, str]:
@@ -121,11 +148,8 @@ def _settle_modality(store: Store, link: Link, said: list[str], asked: bool) -> 
 
 def _shading(store: Store, link: Link) -> int | None:
     """The unit that shades a text: none that the dictionary does not have."""
-    try:
-        n_units = store.dictionary(link.dictionary, fetch=False).n_units
-    except EarmarkError:
-        n_units = 1 << 30
-    return link.unit if link.unit is not None and 0 <= link.unit < n_units else None
+    n_units = _n_units(store, link.dictionary)
+    return link.unit if link.unit is not None and 0 <= link.unit < (n_units or 1 << 30) else None
 
 
 def _settle_sample(store: Store, link: Link, said: list[str]) -> str | None:

@@ -11,6 +11,7 @@ import pytest
 
 import components
 from components.views.address import settle
+from earmark.edits import MAX_EDITS, Edit
 from earmark.links import TABS, BrowseView, Filter, HeardView, Link, ReadView, api_href, flag, media_href, short_link, unit_media_href
 from earmark.settings import Settings
 from earmark.shelf.store import Store
@@ -20,6 +21,9 @@ from tests.fixtures.text_shelf import SAE as TEXT_SAE
 from tests.fixtures.text_shelf import add_texts
 
 ROOT = Path(__file__).resolve().parents[2]
+
+ONE_OFF = Edit(UnitId("d", 1), 0.0)
+EIGHT_OFF = tuple(Edit(UnitId("d", n), 0.0) for n in range(MAX_EDITS))
 
 LINKS = (
     (Link(), "tab=browse"),
@@ -38,6 +42,12 @@ LINKS = (
     (Link("text", "d", 3, heard=HeardView("region", 2.0, 7.0)), "tab=text&dictionary=d&unit=3&sort=region&at=2&to=7"),
     (Link("text", "d", read=ReadView("a b\n日 & <b>")), "tab=text&dictionary=d&text=a+b%0A%E6%97%A5+%26+%3Cb%3E"),
     (Link("text", "d", read=ReadView("x", "Hungary, Greece", "corpus", "ratio")), "tab=text&dictionary=d&words=Hungary%2C+Greece&in=corpus&by=ratio&text=x"),
+    (
+        Link("audio", "d", edits=(Edit(UnitId("d", 1301), 0.0), Edit(UnitId("e", 40), 1.0, 12.5, 0.5, 1.25))),
+        "tab=audio&dictionary=d&edits=1301%3D0%2Ce%3A40%3D1%2B12.5%400.5..1.25",
+    ),
+    (Link("feature", "d", 3, edits=(Edit(UnitId("d", 3), 2.5),)), "tab=feature&dictionary=d&unit=3&edits=3%3D2.5"),
+    (Link("text", "d", edits=(Edit(UnitId("d", 3), 1.0, -2.0, 3.0),)), "tab=text&dictionary=d&edits=3%3D1-2%403.."),
     (Link("find", browse=BrowseView("/s k/")), "tab=find&q=%2Fs+k%2F"),
 )
 
@@ -66,6 +76,11 @@ def test_a_link_survives_its_address(link, address):
         ),
         ({"tab": "text", "text": "a\ud800b", "words": "w" * 2000}, Link("text", read=ReadView("a?b", "w" * 1000)), 0),
         ({"tab": "audio", "text": "a", "words": "b"}, Link("audio"), 0),
+        ({"tab": "audio", "dictionary": "d", "edits": "1=0,,x,2=nan,2=inf,3=21,1=3,2=5"}, Link("audio", "d", edits=(ONE_OFF, Edit(UnitId("d", 2), 5.0))), 5),
+        ({"tab": "text", "edits": "1=0"}, Link("text"), 1),
+        ({"tab": "audio", "dictionary": "d", "edits": ",".join(f"{n}=0" for n in range(99))}, Link("audio", "d", edits=EIGHT_OFF), 1),
+        ({"tab": "audio", "dictionary": "d", "edits": "=" * 5000 + ",1=0"}, Link("audio", "d", edits=(ONE_OFF,)), 1),
+        ({"tab": "browse", "dictionary": "d", "edits": "1=0"}, Link(dictionary="d"), 0),
         ({"dead": "perhaps", "page": "-4", "order": "up"}, Link(), 0),
         ({"dictionary": "x" * 500}, Link(dictionary="x" * 80), 0),
         ({"something": "else", "__theme": "dark"}, Link(), 0),
@@ -171,3 +186,15 @@ def test_sounds_and_texts_have_dictionaries_of_their_own(tmp_path):
     assert link.dictionary == SAE and "reads texts" in notices[0]
     assert settle(both, Link("text", TEXT_SAE, N_UNITS))[0].unit is None, "no unit that there is not shades a text"
     assert settle(both, Link("text", TEXT_SAE, 3, heard=HeardView("moment", 2.7)))[0].heard.at_s == 2.0
+
+
+def test_edits_are_of_units_that_there_are_in_the_model_that_is_shown(tmp_path):
+    build_shelf(tmp_path / "shelf")
+    add_texts(tmp_path / "shelf")
+    both = Store(replace(Settings.from_env({}), data=tmp_path / "shelf"))
+    good = (Edit(UnitId(SAE, 3), 0.0), Edit(UnitId(NEURONS, N_UNITS - 1), 2.0, start=0.5))
+    bad = (Edit(UnitId("nobody", 3), 0.0), Edit(UnitId(TEXT_SAE, 3), 0.0), Edit(UnitId(SAE, N_UNITS), 0.0))
+    link, notices = settle(both, Link("audio", SAE, edits=(*good, *bad)))
+    assert link.edits == good and len(notices) == 3
+    assert all(str(edit) in notice for edit, notice in zip(bad, notices, strict=True))
+    assert settle(both, Link("text", SAE, edits=good))[0].edits == (), "another model reads texts"
