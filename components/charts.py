@@ -25,6 +25,8 @@ N_BINS = 40
 MAX_POINTS = 1500
 INSIDE = {"xanchor": "right", "bgcolor": "rgba(0,0,0,0)"}
 """a legend within the figure: on a phone there is no room beside it"""
+ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+"""a legend over a figure whose lines leave it no room within"""
 
 
 def _figure(title: str, **layout: Any) -> go.Figure:
@@ -36,6 +38,11 @@ def _figure(title: str, **layout: Any) -> go.Figure:
     figure.update_xaxes(**AXIS)
     figure.update_yaxes(**AXIS)
     return figure
+
+
+def _filled(colour: str) -> dict[str, Any]:
+    """A bar without the outline that the page's dark theme would give it."""
+    return {"color": colour, "line": {"width": 0}}
 
 
 # -- one dictionary ------------------------------------------------------------------------------------------------------
@@ -52,7 +59,7 @@ def cosine_figure(cosines: NDArray[np.floating], noun: str) -> go.Figure:
         x=(edges[:-1] + edges[1:]) / 2,
         y=counts,
         width=np.diff(edges),
-        marker={"color": LINES[0]},
+        marker=_filled(LINES[0]),
         text=text,
         textposition="none",
         hovertemplate="%{text}<extra></extra>",
@@ -67,7 +74,8 @@ def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
     order = np.argsort(-trips["own"], kind="stable")
     kept = np.unique(np.linspace(0, len(order) - 1, min(len(order), MAX_POINTS)).round().astype(int))
     units = trips["unit"][order][kept]
-    figure = _figure("", legend=INSIDE | {"x": 0.02, "xanchor": "left", "y": 0.62, "yanchor": "middle"})
+    figure = _figure("", legend=ABOVE)
+    figure.update_layout(height=HEIGHT + 40)  # on a phone the legend has four lines
     lines = (
         ("largest", "largest of any unit", LINES[1], "dot"),
         ("own", "the unit itself", LINES[0], "solid"),
@@ -79,7 +87,7 @@ def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
         y = np.where(trips[column] > 0, trips[column], np.nan)[order][kept]  # 0 has no place on a logarithmic axis
         figure.add_scatter(x=kept + 1, y=y, name=name, customdata=units, mode="lines", line={"color": colour, "width": 1.6, "dash": dash}, hovertemplate=hover)
     figure.update_xaxes(title="units in order")
-    figure.update_yaxes(title="value", type="log", tickformat=".1~g")
+    figure.update_yaxes(title="value", type="log", dtick=1, tickformat="~g")  # powers of ten alone: their halves and fifths crowd it on a phone
     return figure
 
 
@@ -110,9 +118,7 @@ def sweep_figure(runs: Sequence[SweptRun]) -> go.Figure:
         figure.add_annotation(
             x=1, xref="x2 domain", y=run.held_share, yref="y", text=told, showarrow=False, xanchor="right", yanchor="bottom", font={"color": colour}
         )
-    figure.update_layout(
-        height=HEIGHT + 40, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, **PLAIN | {"margin": {"l": 8, "r": 8, "t": 8, "b": 8}}
-    )
+    figure.update_layout(height=HEIGHT + 40, legend=ABOVE, **PLAIN | {"margin": {"l": 8, "r": 8, "t": 8, "b": 8}})
     figure.update_xaxes(**AXIS, tickformat=".3~f", nticks=6)
     figure.update_xaxes(title="FVU, held out", row=1, col=1)
     figure.update_xaxes(title="untrained", nticks=3, row=1, col=2)
@@ -168,7 +174,7 @@ def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> go.F
             x=[share(h) for h in found],
             name=title,
             orientation="h",
-            marker={"color": colour},
+            marker=_filled(colour),
             text=text,
             textposition="none",
             hovertemplate=title + ", %{text}<extra>%{y}</extra>",
@@ -195,9 +201,9 @@ def scores_figure(sides: Sequence[Side]) -> go.Figure:
             line={"shape": "hvh", "color": KIND_COLOURS[side.entry.kind], "width": 2},
             hovertemplate=hover,
         )
-    figure.update_xaxes(tickformat=".0%", title="precision, held out", range=[0.5, 1])
+    figure.update_xaxes(tickformat=".0%", title="precision, held out", range=[0.48, 1])  # so that the corner holds one label
     highest = max((float(max(line.y)) for line in figure.data), default=1.0)
-    figure.update_yaxes(tickformat=".1%", title="of the eligible units", range=[0, 1.4 * highest])  # room for the legend
+    figure.update_yaxes(tickformat=".1~%", title="of the eligible units", range=[0, 1.4 * highest])  # room for the legend
     return _or_sentence(figure, named, "No label holds here yet.")
 
 

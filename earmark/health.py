@@ -30,14 +30,12 @@ RECONSTRUCTION = (
     Figure("dead", "Silent in the corpus", "Units that are 0 at every position of the whole corpus.", "share", computed=False),
     Figure("dead_held_out", "Silent on held-out samples", "Units that are 0 at every held-out position.", "share", computed=False),
     Figure("density", "Mean density", "Share of held-out positions where a unit is above 0, mean over all units.", "share"),
-    Figure(
-        "n_positions", "Held-out positions", "Frames or tokens of the samples that training never saw; padding and sinks are left out.", "count", computed=False
-    ),
+    Figure("n_positions", "Held-out positions", "Positions that count, of the samples that training never saw.", "count", computed=False),
     Figure("n_sinks", "Sinks left out", "Held-out positions whose residual stream has a norm above 4 times the sample's median.", "count"),
 )
 BEHAVIOUR = (
     Figure("ce_clean", "CE, as it is", "Cross-entropy of the model as it is, in nats a token."),
-    Figure("ce_spliced", "CE, SAE spliced in", "The same with the reconstruction in place of the activations; padding and sinks pass through."),
+    Figure("ce_spliced", "CE, SAE spliced in", "The same with the reconstruction in place of the activations."),
     Figure("ce_zero", "CE, ablated to zero", "The same with 0 in place of the activations."),
     Figure("ce_mean", "CE, ablated to the mean", "The same with the mean of the held-out activations in their place."),
     Figure("ce_recovered", "CE recovered", "(CE ablated to zero − CE spliced) / (CE ablated to zero − CE as it is).", "rate"),

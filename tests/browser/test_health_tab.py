@@ -43,6 +43,7 @@ def test_compare_opens_with_the_whole_picture(visitor: Visitor, store: Store):
     shares = page.evaluate("document.querySelector('#em-whole-2 .js-plotly-plot').calcdata[0].map(p => p.x)")
     densities = [store.units_frame(slug)["density"].mean() for slug in ("tiny-l2-residual", NEURONS, SAE)]
     assert shares == pytest.approx(densities, rel=1e-4)
+    assert page.eval_on_selector(".em-whole .em-scroll", "e => e.scrollWidth <= e.clientWidth"), "the table fits at this width"
     assert page.locator(".em-numbers tbody tr").count() == 3 and "share of all values" in page.locator(".em-findings").inner_text()
     assert not page.locator("#em-compare-lines").is_visible()
     visitor.does(lambda: (page.fill("#em-whole-unit", "3"), page.press("#em-whole-unit", "Enter")))

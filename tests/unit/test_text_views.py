@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +18,19 @@ from starlette.testclient import TestClient
 from components import about, prose
 from components.bridge import Context
 from components.card import render
+from components.health import SECTIONS
 from components.plots import timeline_figure
 from components.views.address import settle
+from components.views.health import health_page
 from components.views.listing import BrowsePage, browse_page, shared_peaks
 from components.views.pair import PairPage, pair_page
 from components.views.pair_text import text_pair
 from components.views.passages import NEAR, SNIPPET, Passage, zones_of
 from components.views.passages import passages as passages_of
 from components.views.unit import feature_page
+from components.views.whole import whole_page
 from earmark.api import routes
+from earmark.health import BEHAVIOUR, QUALITY
 from earmark.links import BrowseView, Filter, Link
 from earmark.live.desk import Desk
 from earmark.settings import Settings
@@ -245,3 +252,26 @@ def test_a_feature_of_speech_beside_one_of_text(store):
 def test_about_tells_of_both(store):
     plain = re.sub(r"<[^>]+>", " ", about.show(Context(store, (), Desk(store)), Link("about", SAE))[0][0])
     assert "attention sinks" in plain and "tokens of a text" in plain and "4 times the median" in plain
+
+
+# -- health and the whole picture ------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_of_a_dictionary_of_texts_is_not_about_sounds(texts: Texts, tmp_path: Path):
+    """Every figure that a language model's SAE can have, and labels counted."""
+    folder = shutil.copytree(texts.folder, tmp_path / "shelf")
+    figures = {name: 0.5 for name in QUALITY if name not in {"wer", "wer_spliced", "n_wer_words", "n_sinks"}}
+    quality = figures | {"dead": 0.1, "n_positions": 90, "n_sinks": 4, "ce_of": "the next token of a text", "transcripts": None}
+    counts = {"token": 5, "word": 3, "class": 2, "context": 1}
+    labels = {"n_units": N_UNITS, "n_eligible": 30, "held": counts, "shuffled": dict.fromkeys(counts, 0), "random": counts, "n_active": 20}
+    manifest = folder / SAE / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"quality": quality, "labels": labels}))
+    store = Store(replace(Settings.from_env({}), data=folder))
+    link = Link("health", SAE)
+    page, whole = health_page(store, link), whole_page(store, Link("compare", SAE))
+    assert len(page.behaviour) == len(BEHAVIOUR) - 3 and page.problem is whole.problem is None
+    pages = [render("health.html", page=page), *(render("health-section.html", page=page, name=name) for name in SECTIONS)]
+    pages += [render("whole.html", page=whole), render("whole-table.html", page=whole)]
+    said = re.sub(r"<select.*?</select>|<[^>]+>", " ", " ".join(pages), flags=re.S)
+    assert "tokens" in said and "A label by token or word holds" in said
+    assert not re.findall(r"\b(?:sounds?|clips?|frames?|hear[ds]?|listens?|speech|transcripts?|phones?|seconds?|padding)\b", said, re.I)

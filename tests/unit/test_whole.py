@@ -193,6 +193,7 @@ def test_round_trips_are_drawn_from_the_largest_down(store: Store) -> None:
     figure = charts.trip_figure(store.dictionary(SAE).trips or {})
     own = next(line for line in figure.data if line.name == "the unit itself")
     assert list(own.y) == pytest.approx([1 - u / N_UNITS for u in range(N_UNITS)]) and list(own.customdata) == list(range(N_UNITS))
+    assert figure.layout.legend.y > 1, "no line runs through the legend"
 
 
 def test_cosines_are_counted(store: Store) -> None:
