@@ -4,6 +4,7 @@
 #   make test    all tests; `make test-fast` leaves out those in a browser
 #   make check   lint, format, types, walls
 #   make bench   benchmarks; `make bench-long` those that take an hour
+#   make space-check   what a Space sees: tracked files, requirements.txt alone in a fresh environment, no cache, no Hub (some minutes)
 #   make docs    rewrites what is generated in README.md and precomputed/README.md
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -17,7 +18,7 @@ export HF_HUB_OFFLINE ?= 1
 export GRADIO_ANALYTICS_ENABLED ?= False
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: setup setup-dev run test test-fast check bench bench-long docs
+.PHONY: setup setup-dev run test test-fast check bench bench-long space-check docs
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: no $(PYTHON) here. Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3 setup"; exit 1; }
@@ -49,6 +50,9 @@ bench: setup-dev
 
 bench-long: setup-dev
 	@$(IN_VENV) -m benchmarks --long
+
+space-check: setup
+	@$(IN_VENV) scripts/space_check.py
 
 docs: setup
 	@$(IN_VENV) scripts/docs.py

@@ -12,13 +12,10 @@ import yaml
 
 from earmark.settings import Settings
 from earmark.shelf.catalog import read_catalog
+from scripts.space_rules import front_matter, front_problems, size_problems
 
 from .tree import ROOT, modules, packages, repository_files
 
-MAX_FILE_BYTES = 25_000_000
-MAX_PRECOMPUTED_BYTES = 150_000_000
-COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
-"""those that the Hub takes for a Space's card"""
 BINARY = {".parquet", ".safetensors", ".png", ".jpg", ".webp", ".mp3", ".wav", ".flac", ".ogg", ".npy", ".ico", ".woff2"}
 TEXTS = [p for p in repository_files() if p.suffix not in BINARY]
 
@@ -54,12 +51,7 @@ def test_no_machine_is_named(path: Path) -> None:
 
 
 def test_nothing_is_too_large() -> None:
-    large = {p.relative_to(ROOT).as_posix(): p.stat().st_size for p in repository_files() if p.stat().st_size > MAX_FILE_BYTES}
-    assert not large
-
-
-def test_precomputed_fits() -> None:
-    assert sum(p.stat().st_size for p in repository_files() if ROOT / "precomputed" in p.parents) <= MAX_PRECOMPUTED_BYTES
+    assert size_problems({p.relative_to(ROOT).as_posix(): p.stat().st_size for p in repository_files()}) == []
 
 
 def test_nothing_generated_lies_here() -> None:
@@ -122,27 +114,14 @@ def test_every_import_is_required() -> None:
 
 @pytest.fixture(scope="module")
 def front() -> dict[str, object]:
-    _, block, _ = read(ROOT / "README.md").split("---\n", 2)
-    return yaml.safe_load(block)
+    return front_matter(read(ROOT / "README.md"))
 
 
 def test_front_matter_is_what_a_space_takes(front: dict[str, object]) -> None:
-    assert (front["title"], front["sdk"], front["app_file"], front["license"]) == ("Earmark", "gradio", "app.py", "other")
-    assert (ROOT / str(front["app_file"])).is_file()
-    assert len(str(front["short_description"])) <= 60
-    assert {front["colorFrom"], front["colorTo"]} <= COLOURS
-    assert re.fullmatch(r"\W{1,3}", str(front["emoji"]))
-
-
-def test_sdk_version_is_the_gradio_that_is_tested(front: dict[str, object]) -> None:
-    assert requirements("requirements.txt")["gradio"] == f"=={front['sdk_version']}"
+    assert (front["title"], front["app_file"], front["license"]) == ("Earmark", "app.py", "other")
+    files = {p.relative_to(ROOT).as_posix() for p in repository_files()}
+    assert front_problems(front, files, requirements("requirements.txt")["gradio"].removeprefix("==")) == []
     assert version("gradio") == front["sdk_version"]
-
-
-def test_python_of_the_space_is_new_enough(front: dict[str, object]) -> None:
-    """Text, not a number: 3.10 would be read as 3.1. transformers, pandas and pyarrow need 3.11."""
-    assert isinstance(front["python_version"], str)
-    assert tuple(map(int, front["python_version"].split("."))) >= (3, 11)
 
 
 def test_preloaded_files_are_those_of_the_catalog(front: dict[str, object]) -> None:
