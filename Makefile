@@ -1,5 +1,7 @@
 # The commands that people run; .ci/run runs `make test`.
 #   make setup   .venv with the app and its weights (Python >= 3.11)
+#   make setup-locked   the same, in the versions of requirements.lock, each checked against its hash; make lock renews that file
+#   make audit   known vulnerabilities of those versions; status 3 when nobody could be asked
 #   make run     the page, on http://127.0.0.1:7860 or GRADIO_SERVER_PORT
 #   make test    all tests; `make test-fast` leaves out those in a browser
 #   make check   lint, format, types, walls
@@ -18,7 +20,7 @@ export HF_HUB_OFFLINE ?= 1
 export GRADIO_ANALYTICS_ENABLED ?= False
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: setup setup-dev run test test-fast check bench bench-long space-check docs
+.PHONY: setup setup-dev run test test-fast check bench bench-long space-check lock setup-locked audit docs
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: no $(PYTHON) here. Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3 setup"; exit 1; }
@@ -26,6 +28,17 @@ setup:
 
 setup-dev: setup
 	@$(PYTHON) scripts/setup.py --dev
+
+setup-locked:
+	@$(PYTHON) scripts/setup.py --locked
+
+lock: setup
+	@$(PYTHON) scripts/setup.py --tools
+	@$(IN_VENV) scripts/lock.py
+
+audit: setup
+	@$(PYTHON) scripts/setup.py --tools
+	@$(IN_VENV) scripts/audit.py
 
 run: setup
 	@$(IN_VENV) app.py

@@ -35,6 +35,8 @@ OTHERS = {
     ".ci/run": "All tests on a bare machine: `make test`.",
     "requirements.txt": "What the app needs, and all that a Space installs.",
     "requirements-weights.txt": "Packages that carry the weights, for machines that do not reach the Hub.",
+    "requirements.lock": "The same for every platform, in one version each, with hashes: `make setup-locked`.",
+    "requirements-tools.txt": "What renews that file and audits it.",
     "requirements-train.txt": "SAELens, for those who want to train with it.",
     "requirements-dev.txt": "What tests and checks need.",
     "requirements-dashboard.txt": "SAEDashboard, for one benchmark of `make bench-long`, in an environment of its own.",

