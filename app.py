@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from components import TABS
 from components.bridge import Context, FirstView, Page, build_page, wire
 from components.card import page_head, page_style
+from components.headers import SafeHeaders
 from components.programs import endpoints, model_endpoints
 from components.theme import THEME
 from earmark.api import routes
@@ -52,7 +53,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
     """
     first = [Middleware(FirstView, Context(store, TABS, desk or Desk(store)), page)] if page else []
     return {
-        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)], "middleware": first},
+        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)], "middleware": [Middleware(SafeHeaders), *first]},
         "max_file_size": f"{store.settings.max_upload_mb}mb",
         "theme": THEME,
         "css": page_style(),

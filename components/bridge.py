@@ -10,6 +10,7 @@ once they are there (`1-address.js`).
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -21,6 +22,7 @@ from gradio.blocks import Block
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earmark.links import Link
@@ -28,6 +30,8 @@ from earmark.live.desk import Desk
 from earmark.shelf.store import Store
 
 from .card import page_head, page_style, render
+from .embed import embed_headers, embed_page, is_embedded
+from .headers import page_policy
 from .views.address import settle
 
 MAX_QUERY = 12_000
@@ -119,7 +123,10 @@ def visit(context: Context, page: Page, query: Mapping[str, str], number: int, t
 
 
 class FirstView:
-    """Middleware that writes the view of the page's own address, with its style and scripts, into the page."""
+    """Middleware that writes the view of the page's own address, with its style and scripts, into the page, or alone where a card is to be embedded.
+
+    Scripts run by the answer's nonce alone.
+    """
 
     def __init__(self, app: ASGIApp, context: Context, page: Page):
         self._app, self._context, self._page = app, context, page
@@ -127,6 +134,12 @@ class FirstView:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
             await self._app(scope, receive, send)
+            return
+        nonce = secrets.token_urlsafe(16)
+        view = await run_in_threadpool(view_of, self._context, dict(Request(scope).query_params))
+        if is_embedded(Request(scope).query_params, view.link.tab):
+            body = embed_page(view.title, view.answer(0), self._parts(view), view.link.href(), nonce)
+            await HTMLResponse(body, headers=embed_headers(nonce))(scope, receive, send)
             return
         start, body = {}, b""
 
@@ -138,17 +151,21 @@ class FirstView:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 if start["status"] == 200:
-                    body = await run_in_threadpool(self._written, body, dict(Request(scope).query_params))
-                    MutableHeaders(scope=start)["Content-Length"] = str(len(body))
+                    body = self._written(body, view, nonce)
+                    MutableHeaders(scope=start).update({"Content-Length": str(len(body)), "Content-Security-Policy": page_policy(nonce)})
                 await send(start)
                 await send({"type": "http.response.body", "body": body})
 
         await self._app(scope, receive, complete)
 
-    def _written(self, page: bytes, query: Mapping[str, str]) -> bytes:
-        view = view_of(self._context, query)
-        parts = [(part.elem_id, value) for part, value in zip(self._page.parts[view.link.tab], view.values, strict=True) if isinstance(part, gr.HTML)]
+    def _parts(self, view: View) -> list[tuple[str, str]]:
+        """The tab's elements by their ids, with the HTML that they show."""
+        parts = zip(self._page.parts[view.link.tab], view.values, strict=True)
+        return [("em-notice", view.notices), *((str(part.elem_id), value) for part, value in parts if isinstance(part, gr.HTML))]
+
+    def _written(self, page: bytes, view: View, nonce: str) -> bytes:
+        page = page.replace(b"<script", f'<script nonce="{nonce}"'.encode())  # Gradio's own; what a view holds comes later, and gets none
         header = render("header.html", tabs=self._context.tabs)
-        first = render("first.html", answer=view.answer(0), parts=[("em-header", header), ("em-notice", view.notices), *parts])
-        head = f"<style>{page_style()}</style>{page_head()}</head>"
+        first = render("first.html", answer=view.answer(0), nonce=nonce, parts=[("em-header", header), *self._parts(view)])
+        head = f"<style>{page_style()}</style>{page_head(nonce)}</head>"
         return page.replace(b"</head>", head.encode(), 1).replace(b"<gradio-app", first.encode() + b"<gradio-app inert", 1)

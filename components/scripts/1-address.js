@@ -1,6 +1,7 @@
 /* The address bar: links, forms and Back ask the bridge for a view; its answer writes the address. No framework, no state elsewhere. */
 (() => {
   const em = (window.earmark = { n: 0, mode: "push", last: {}, tab: null, views: 0 });
+  em.embedded = document.documentElement.matches(".em-embed"); // one card in another page's frame: no Gradio comes, links open beside it
   let send = null;
   let slow = 0;
   let late = 0;
@@ -15,6 +16,9 @@
     document.body.classList.toggle("dark", theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches));
     settle(JSON.parse(first().dataset.answer));
     document.querySelector(".em-ex.target")?.scrollIntoView({ block: "center" });
+    if (!em.embedded) return;
+    em.views = 1;
+    document.dispatchEvent(new CustomEvent("earmark:view", { detail: { tab: em.tab } }));
   };
 
   const first = () => document.getElementById("em-first");
@@ -66,6 +70,7 @@
   };
 
   em.go = (query, mode = "push", y = null) => {
+    if (em.embedded) { window.open("/?" + query, "_blank", "noopener"); return; }
     if (!send && !typed) { window.location.assign("/?" + query); return; }
     if (!send || first()) { // Gradio drops what is asked while its first answer is on its way
       asked = [query, mode, y];
@@ -83,7 +88,7 @@
     send(query);
   };
 
-  const kept = () => [...new URLSearchParams(location.search)].filter(([name]) => name.startsWith("__"));
+  const kept = () => [...new URLSearchParams(location.search)].filter(([name]) => name.startsWith("__") || (name === "embed" && em.embedded));
 
   function arrived(answer) {
     clearTimeout(slow);
@@ -117,7 +122,7 @@
     const same = new URLSearchParams([...here].filter(([name]) => !name.startsWith("__"))).toString() === query.toString();
     if (em.n === 0 || em.mode === "replace" || em.mode === "none" || same) history.replaceState({ ...history.state }, "", address);
     else history.pushState({}, "", address);
-    if (window.parent !== window) window.parent.postMessage({ queryString: "?" + query.toString(), hash: "" }, "*");
+    if (window.parent !== window && !em.embedded) window.parent.postMessage({ queryString: "?" + query.toString(), hash: "" }, "*");
     document.title = answer.title;
     em.last[answer.tab] = answer.query;
     em.tab = answer.tab;
@@ -166,6 +171,7 @@
     const a = event.target.closest?.("a");
     if (!a || a.hasAttribute("download") || a.getAttribute("target")) return;
     const href = a.getAttribute("href") || "";
+    if (em.embedded) return;
     if (a.hasAttribute("data-jump")) {
       event.preventDefault();
       document.querySelector(href)?.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
