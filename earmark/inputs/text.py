@@ -72,13 +72,22 @@ class Tokens:
         whole = self.sample((*self.before, *ids))
         return TokenSample(whole.ids, whole.tokens, len(self.before))
 
+    def written(self, ids: Iterable[int]) -> str:
+        """What tokens print together; bytes at the end that make no whole character yet are left out."""
+        return codecs.getincrementaldecoder("utf-8")("replace").decode(b"".join(map(self._shown_bytes, ids)))
+
     def alone(self, token: int) -> str:
         """What a token prints by itself; bytes that are no text alone as SentencePiece writes them, such as <0xE6><0x97>."""
-        piece = self._bytes_of(token)
+        piece = self._shown_bytes(token)
         try:
             return piece.decode("utf-8")
         except UnicodeDecodeError:
             return "".join(f"<0x{byte:02X}>" for byte in piece)
+
+    def _shown_bytes(self, token: int) -> bytes:
+        """The same for a token that a model expects: some have more rows than their tokenizer has tokens, and those have but a number."""
+        known = token in self._added or self._backend.id_to_token(token) is not None
+        return self._bytes_of(token) if known else f"<{token}>".encode()
 
     def _bytes_of(self, token: int) -> bytes:
         """What a token stands for; special tokens stand for their own names."""

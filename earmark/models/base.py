@@ -144,6 +144,8 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
     modality = "text"
     final_norm: ClassVar[str] = "norm"
     """the module before the unembedding, in `root`"""
+    keeps_read: ClassVar[bool] = True
+    """whether its network can keep the keys and values of what it has read, as transformers' do (models/steps.py)"""
 
     def __init__(self, slug: str, root: Any, tokens: Tokens, n_layers: int, width: int, network: Any = None):
         """network: root with the head that predicts tokens; None for a model without."""
@@ -176,6 +178,17 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         """The tokens that begin every text."""
         return self._tokens.before
 
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens after which the model writes no more: its own, or what parts texts."""
+        found = getattr(getattr(self.network, "generation_config", None), "eos_token_id", None)
+        return frozenset(self.before if found is None else [found] if isinstance(found, int) else found)
+
+    @property
+    def n_context(self) -> int:
+        """Most tokens that it reads, with what stands in front of the text."""
+        return self._tokens.n_context
+
     def document(self, text: str) -> TokenSample:
         """A text of any length, to be cut into windows: nothing stands in front of it."""
         return self._tokens.document(text)
@@ -206,13 +219,14 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         Functions of `replace` get what `capture` gives at their hooks, [n_tokens, width] with what stands in front of the text. Raises BadInput
         as `capture` does, and for a model without the head that predicts tokens.
         """
-        self._check_head()
+        self.check_head()
         ids = self._ids(sample)
         with torch.inference_mode(), replacing(self.root, replace or {}):
             found = self.network(ids)
         return (found if isinstance(found, Tensor) else found.logits)[0, sample.n_before :].float()
 
-    def _check_head(self) -> None:
+    def check_head(self) -> None:
+        """Raise BadInput for a model without the head that predicts tokens."""
         if not self.predicts:
             raise BadInput(f"{self.slug} was saved without the head that predicts tokens. Fetch the causal language model to see what it expects.")
 
@@ -221,7 +235,7 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
 
         A layer norm takes each direction's mean away, and so do these rows. Raises BadInput for a model without the head that predicts tokens.
         """
-        self._check_head()
+        self.check_head()
         norm = self.root.get_submodule(self.final_norm)
         with torch.inference_mode():
             rows = self._unembedding().float() * self._gain(norm)
@@ -242,6 +256,10 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
     def tokens_of(self, ids: Sequence[int]) -> tuple[str, ...]:
         """What each token prints by itself, such as one that the model expects next; bytes that are no text alone as in <0xE6><0x97>."""
         return tuple(map(self._tokens.alone, ids))
+
+    def written(self, ids: Sequence[int]) -> str:
+        """What tokens print together, as far as it is whole characters."""
+        return self._tokens.written(ids)
 
     def read(self, sample: TokenSample) -> str:
         """The text itself, as the tokens print it."""

@@ -40,6 +40,7 @@ class Gelu1L(TextModel):
         "neurons": ("blocks.{i}.mlp_out", "input"),
     }
     final_norm = "ln_final"
+    keeps_read = False
 
     def _unembedding(self) -> Tensor:
         return self.network.unembed.weight  # type: ignore[return-value]

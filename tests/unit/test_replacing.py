@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +19,8 @@ from earmark.models.capture import replacing, sparing
 from earmark.models.gelu_1l import Gelu1L
 from earmark.models.wav2vec2 import Wav2Vec2
 from earmark.units import Hook, Waveform
-from tests.fixtures.models import LETTERS, SPEECH, TEXT, byte_tokenizer, make_speech, make_text
+from tests.fixtures.models import FAMILY_OF, LETTERS, SPEECH, TEXT, make_gelu, make_speech, make_text
 
-FAMILY_OF = {**dict.fromkeys(("llama", "qwen2", "gemma2"), "llama"), "gpt2": "gpt2", "gpt_neox": "gpt_neox"}
 SITES = ("residual", "preactivation", "neurons")
 TEXT_HERE = "the cat's café sat on the mat"
 
@@ -161,20 +159,8 @@ def test_a_model_without_its_head_says_so(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def gelu(tmp_path_factory: pytest.TempPathFactory) -> Gelu1L:
-    """Two layers of random weights under TransformerLens's names."""
     folder = tmp_path_factory.mktemp("gelu")
-    d, m, h, heads, n_vocab = 16, 24, 8, 2, len(byte_tokenizer())
-    config = {"d_model": d, "d_mlp": m, "d_head": h, "n_heads": heads, "n_layers": 2, "n_ctx": 64, "d_vocab": n_vocab}
-    (folder / "config.json").write_text(json.dumps({**config, "act_fn": "gelu", "normalization": "LNPre"}))
-    byte_tokenizer().save_pretrained(folder)
-    shapes: dict[str, tuple[int, ...]] = {"embed.W_E": (n_vocab, d), "pos_embed.W_pos": (64, d), "unembed.W_U": (d, n_vocab), "unembed.b_U": (n_vocab,)}
-    for block in ("blocks.0.", "blocks.1."):
-        shapes |= {f"{block}attn.{name}": (heads, d, h) for name in ("W_Q", "W_K", "W_V")}
-        shapes |= {f"{block}attn.{name}": (heads, h) for name in ("b_Q", "b_K", "b_V")}
-        shapes |= {f"{block}attn.W_O": (heads, h, d), f"{block}attn.b_O": (d,), f"{block}mlp.W_in": (d, m), f"{block}mlp.b_in": (m,)}
-        shapes |= {f"{block}mlp.W_out": (m, d), f"{block}mlp.b_out": (d,)}
-    generator = torch.Generator().manual_seed(1)
-    torch.save({name: torch.randn(shape, generator=generator) * 0.4 for name, shape in shapes.items()}, folder / "model_final.pth")
+    make_gelu(folder)
     return FAMILIES["gelu_1l"](ModelFiles("m", {"folder": folder}))
 
 
