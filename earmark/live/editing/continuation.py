@@ -22,7 +22,7 @@ from ...models.capture import Replace
 from ...models.steps import Steps
 from ...runtime import Opened, Runtime
 from ...shelf.store import Store
-from .passing import TextEdits, model_of_text_edits
+from .passing import TextEdits, model_of_text_edits, text_model
 
 MAX_NEW_TOKENS = 60
 N_NEW_TOKENS = 40
@@ -91,7 +91,7 @@ def _written(
     runtime: Runtime, model: str, slugs: Sequence[str], edits: Sequence[Edit], text: str, n_tokens: int, draw: Draw, stop: Callable[[], bool]
 ) -> Iterator[Continuation]:
     with runtime.using(*slugs) as opened:
-        plain, edited, notices = _begun(runtime.model(model), opened, edits, text, n_tokens)
+        plain, edited, notices = _begun(text_model(runtime, model), opened, edits, text, n_tokens)
         for n in range(1, n_tokens + 1):
             for run in (plain, edited):
                 if stop():

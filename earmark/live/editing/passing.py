@@ -18,7 +18,7 @@ from ...edits import Edit
 from ...errors import BadInput
 from ...models.base import TextModel
 from ...models.capture import Change, Replace, sparing
-from ...runtime import Opened
+from ...runtime import Opened, Runtime
 from ...shelf.store import Store
 from ...units import SINK_NORM, FrameGrid, Hook, TokenSample
 from .apply import check_editable, replacing_edits, through_saes
@@ -27,14 +27,22 @@ from .apply import check_editable, replacing_edits, through_saes
 def model_of_text_edits(store: Store, edits: Sequence[Edit]) -> tuple[str, tuple[str, ...]]:
     """(model, dictionaries) of edits. Raises BadInput for no edits, for those of several models, and for a model that reads no text."""
     slugs = tuple(dict.fromkeys(edit.unit.dictionary for edit in edits))
-    models = tuple(dict.fromkeys(store.catalog.dictionary(slug).model for slug in slugs))
+    models = list(dict.fromkeys(store.catalog.dictionary(slug).model for slug in slugs))
     if not models:
         raise BadInput("There is no edit. Write DICTIONARY:UNIT=FACTOR, such as smollm2-135m-l22-sae:40=0.")
-    if len(models) > 1:
+    model, *others = models
+    if others:
         raise BadInput(f"The edits are of {len(models)} models, {' and '.join(models)}. Edit units of one at a time.")
-    if store.catalog.model(models[0]).modality != "text":
-        raise BadInput(f"{models[0]} hears sounds; it reads no text. Edit units of a language model, or bring a sound.")
-    return models[0], slugs
+    if store.catalog.model(model).modality != "text":
+        raise BadInput(f"{model} hears sounds; it reads no text. Edit units of a language model, or bring a sound.")
+    return model, slugs
+
+
+def text_model(runtime: Runtime, slug: str) -> TextModel:
+    """A language model that is open, for what takes no run of it."""
+    model = runtime.model(slug)
+    assert isinstance(model, TextModel), "what the catalog lists as a model of texts"
+    return model
 
 
 class TextEdits:

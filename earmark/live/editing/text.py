@@ -19,7 +19,7 @@ from ...errors import Stopped
 from ...models.base import TextModel, next_token_losses
 from ...runtime import Runtime
 from ...shelf.store import Store
-from .passing import TextEdits, model_of_text_edits
+from .passing import TextEdits, model_of_text_edits, text_model
 
 if TYPE_CHECKING:
     from ..desk import Tell
@@ -111,7 +111,7 @@ def edit_text(
         return runtime.run(model, work)
 
     with runtime.using(*slugs) as opened:
-        loaded = runtime.model(model)
+        loaded = text_model(runtime, model)
         sample = loaded.tokenize(text)
         here = TextEdits(loaded, opened, edits, sample)
         plain = passed(0.1, "Reading plainly", lambda m: m.logits(sample, here.noting()))
@@ -120,8 +120,9 @@ def edit_text(
         spliced = None if splice is None else passed(0.7, "Reading through the SAE alone", lambda m: m.cross_entropy(sample, splice))
     losses = (next_token_losses(plain, sample), next_token_losses(edited, sample), spliced)
     positions = tuple(_positions(loaded, plain, edited, losses))
-    ces = (float(each.mean()) if each is not None and len(each) else None for each in losses)
-    return EditedText(sample.tokens[sample.n_before :], positions, *ces, here.sinks, (*sample.notices, *_notices(edits, positions)))
+    ce_plain, ce_edited, ce_spliced = (float(each.mean()) if each is not None and len(each) else None for each in losses)
+    notices = (*sample.notices, *_notices(edits, positions))
+    return EditedText(sample.tokens[sample.n_before :], positions, ce_plain, ce_edited, ce_spliced, here.sinks, notices)
 
 
 def _positions(model: TextModel, plain: Tensor, edited: Tensor, losses: Sequence[NDArray[np.float32] | None]) -> Iterator[PositionChange]:
