@@ -131,7 +131,7 @@ def install_locked():
     """The versions of requirements.lock and no others. A CPU build of torch, where pip finds one, is no file of the index: its hash is not in there."""
     with open(LOCK) as f:
         text = f.read()
-    version = re.search(r"^torch==([0-9.]+)", text, re.M).group(1)
+    version = re.findall(r"^torch==([0-9.]+)", text, re.M)[0]
     build = torch_build(version)
     if build != version:
         print(f"pip finds torch {build} here, a build whose hash the lock file does not know; every other package is checked against its hash.", flush=True)

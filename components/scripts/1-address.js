@@ -205,18 +205,6 @@
   if ("scrollRestoration" in history) history.scrollRestoration = "manual";
   window.addEventListener("popstate", (event) => em.go(location.search.slice(1), "none", event.state?.y));
 
-  document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable]")) return;
-    const step = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
-    if (step && em.tab === "feature") {
-      const a = document.querySelector(`#em-feature a[rel=${step}]`);
-      if (a) { event.preventDefault(); em.go(a.getAttribute("href").slice(2)); }
-    } else if (event.key === "/") {
-      event.preventDefault();
-      (em.tab === "browse" && document.querySelector("#em-q") || document.querySelector("#em-find"))?.focus();
-    }
-  });
-
   document.addEventListener("click", (event) => {
     event.target.closest?.("[data-more]")?.closest(".em-group").classList.add("all");
   });

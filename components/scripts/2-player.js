@@ -58,14 +58,8 @@
     }
   });
 
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== " " || event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
-    if (event.target.closest?.("input, textarea, select, button, a, summary, [contenteditable], audio")) return;
-    const shown = document.querySelector({ feature: "#em-feature .em-ex", audio: "#em-audio-clip .em-ex", compare: "#em-compare .em-ex" }[em.tab] || "#none");
-    if (!shown) return;
-    event.preventDefault();
-    toggle(playing || (latest?.isConnected ? latest : shown));
-  });
+  // the figure that is asked for, else what plays or played last, else the first one shown
+  em.toggle = (figure, shown) => toggle(figure || playing || (latest?.isConnected ? latest : shown));
 
   // -- montage: fetch, decode, and schedule the pieces one after the other ------------------------------------------------------
 
