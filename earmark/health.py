@@ -48,7 +48,7 @@ BEHAVIOUR = (
     Figure(
         "wer",
         "WER, as it is",
-        "Wrong words of the greedy transcripts over the words of the corpus's; case and punctuation do not count, every repetition does.",
+        "Wrong words of greedy transcripts over the corpus's words, without case and punctuation; each clip's errors are counted up to its number of words.",
         "rate",
     ),
     Figure("wer_spliced", "WER, SAE spliced in", "The same with the reconstruction in place of the activations.", "rate"),

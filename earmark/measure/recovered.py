@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,12 @@ class WordErrors:
 
     def __add__(self, other: WordErrors) -> WordErrors:
         return WordErrors(self.n_errors + other.n_errors, self.n_words + other.n_words)
+
+    @property
+    def bounded(self) -> WordErrors:
+        """Counted up to the number of words. A model that repeats itself in one sample makes a hundred errors over four words; bounded, no sample
+        weighs more than one in which every word is wrong, and a WER over many samples says how often words are wrong."""
+        return replace(self, n_errors=min(self.n_errors, self.n_words))
 
     @property
     def rate(self) -> float | None:

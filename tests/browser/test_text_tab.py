@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from gradio_client import Client
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, Page
 from earmark.models.llama import Llama
 from earmark.web.records import text_analysis_json
 from tests.browser.conftest import Visitor
+from tests.browser.inside import Inside, page_inside
 from tests.fixtures.shelf import HOSTILE
 from tests.fixtures.text_house import SINK, make_text_house
 from tests.fixtures.text_shelf import MONEY, NEURONS, SAE
@@ -33,25 +33,9 @@ def house(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def app(house, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """The page in this process, with a count of the model's passes: `base`, `desk`, `runs`, `uploads`."""
-    from app import create_page, launch_options
-    from earmark.live.desk import Desk
-    from earmark.shelf.store import Store
-
-    patch = pytest.MonkeyPatch()
-    uploads = tmp_path_factory.mktemp("uploads")
-    patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-    runs: list[str] = []
-    capture = Llama.capture
-    patch.setattr(Llama, "capture", lambda self, sample, hooks: (runs.append(sample.text), capture(self, sample, hooks))[1])
-    store = Store(house)
-    desk = Desk(store)
-    demo, page = create_page(store, desk)
-    _, url, _ = demo.launch(prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(store, desk, page))
-    yield SimpleNamespace(base=url.rstrip("/"), desk=desk, runs=runs, uploads=uploads)
-    demo.close()
-    patch.undo()
+def app(house, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+    with page_inside(house, tmp_path_factory.mktemp("uploads"), Llama) as inside:
+        yield inside
 
 
 @pytest.fixture

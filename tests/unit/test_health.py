@@ -86,6 +86,8 @@ def test_word_errors_count_words() -> None:
     found = word_errors("the money is gone", "money was gone now")
     assert (found.n_errors, found.n_words) == (3, 4) and found.rate == 0.75
     assert word_errors("", "").rate is None
+    looped = word_errors("Ooh, uck uck UNGH!", "Ooh, " + "that's " * 100)
+    assert looped.n_errors == 100 and (looped.bounded.n_errors, looped.bounded.rate) == (4, 1.0) and found.bounded == found
 
 
 def test_nothing_is_recovered_where_ablation_costs_nothing() -> None:

@@ -50,13 +50,13 @@ class Judge:
         return np.concatenate([np.ones(sample.n_before, bool), sinks])
 
     def row(self, sample: Waveform | TokenSample, transcript: str) -> dict[str, Any]:
-        """{n_tokens, clean, spliced, zero, mean: sums of cross-entropies in nats; of sounds wrong words plain and spliced, and n_words}."""
+        """{n_tokens, clean, spliced, zero, mean: sums of cross-entropies in nats; of sounds n_words, and of them wrong ones plain and spliced}."""
         said = (transcript,) if isinstance(sample, Waveform) else ()
         ways = {name: {self.opened.hook: change} for name, change in self.ways(self.left_out(sample)).items()}
         losses = {name: self.model.cross_entropy(sample, *said, replace=way) for name, way in {"clean": None, **ways}.items()}
         row: dict[str, Any] = {name: float(values.sum(dtype=np.float64)) for name, values in losses.items()} | {"n_tokens": len(losses["clean"])}
         if said:
-            plain, spliced = (word_errors(transcript, self.model.read(sample, replace=way)) for way in (None, ways["spliced"]))
+            plain, spliced = (word_errors(transcript, self.model.read(sample, replace=way)).bounded for way in (None, ways["spliced"]))
             row |= {"n_errors": plain.n_errors, "n_errors_spliced": spliced.n_errors, "n_words": plain.n_words}
         return row
 
