@@ -125,4 +125,4 @@ class Training:
 def optimiser_of(model: Trainee, settings: TrainSettings) -> torch.optim.Optimizer:
     if settings.optimiser == "radam":
         return torch.optim.RAdam(model.parameters(), lr=settings.lr, betas=(0.9, 0.999), eps=1e-5)
-    return torch.optim.Adam(model.parameters(), lr=settings.lr, betas=(0.9, 0.999))
+    return torch.optim.Adam(model.parameters(), lr=settings.lr, betas=(0.9, 0.999), fused=True)

@@ -106,7 +106,9 @@ def test_dead_units_are_taught_what_is_left() -> None:
     expected = ((error - e_hat) ** 2).sum() / ((error - error.mean(axis=0)) ** 2).sum()
     assert (loss - plain).item() == pytest.approx(16 / 32 * expected, rel=1e-3)
     loss.backward()
-    assert model.W_dec.grad is not None and bool((model.W_dec.grad[dead].norm(dim=1) > 0).all())
+    taught = dead[(kept[:, dead] & (pre > 0)).any(axis=0)]
+    assert model.W_dec.grad is not None and model.W_enc.grad is not None and len(taught) > 8
+    assert bool((model.W_dec.grad[taught].norm(dim=1) > 0).all()) and bool((model.W_enc.grad[:, taught].norm(dim=0) > 0).all())
 
 
 def test_units_are_dead_once_they_were_silent_for_long() -> None:
@@ -114,7 +116,7 @@ def test_units_are_dead_once_they_were_silent_for_long() -> None:
     model = TopK(x, REVIVING, torch.Generator().manual_seed(1))
     seen = np.zeros(48, int)
     for part in model.normalise(x).split(8):
-        active = model(part).active
+        active = model(part)
         model.observe(active, len(part))
         fired = {int(u) for u, v in zip(active.units, active.values, strict=True) if v > 0}
         seen = np.where([u in fired for u in range(48)], 0, seen + 8)
@@ -126,7 +128,7 @@ def test_the_threshold_is_a_running_mean_of_the_smallest_kept_value() -> None:
     model = shaken(x, BATCH)
     expected = None
     for part in model.normalise(x).split(250):
-        active = model(part).active
+        active = model(part)
         model.observe(active, len(part))
         smallest = min(v for v in active.values.tolist() if v > 0)
         expected = smallest if expected is None else expected + THRESHOLD_RATE * (smallest - expected)
@@ -147,7 +149,7 @@ def test_where_the_decoder_starts() -> None:
 def test_folding_changes_nothing_but_the_form() -> None:
     x, _ = planted(2000)
     model = shaken(x, SMALL)
-    active = model(model.normalise(x)).active
+    active = model(model.normalise(x))
     expected = active.x_hat * model.scale + model.mean
     sae = model.folded()
     assert sae.reconstruct(x).numpy() == pytest.approx(expected.detach().numpy(), abs=1e-4)
@@ -160,7 +162,7 @@ def test_batchtopk_is_folded_to_one_threshold() -> None:
     """Alone, a position keeps what exceeds the threshold; no batch decides any more."""
     x, _ = planted(2000)
     model = shaken(x, BATCH)
-    model.observe(model(model.normalise(x[:500])).active, 500)
+    model.observe(model(model.normalise(x[:500])), 500)
     sae, v = model.folded(), model.normalise(x).double().numpy()
     kept = pre_of(model, v) > model.threshold.item()
     expected = plainly(model, v, kept) * model.scale.item() + model.mean.numpy()
@@ -254,7 +256,7 @@ def test_held_out_samples_depend_on_the_id_alone() -> None:
 def test_what_is_saved_is_read_back(tmp_path: Path, settings: TrainSettings) -> None:
     x, _ = planted(2000)
     model = shaken(x, settings)
-    model.observe(model(model.normalise(x)).active, len(x))
+    model.observe(model(model.normalise(x)), len(x))
     sae = model.folded()
     saelens.save(sae, tmp_path, {"model_name": "toy"})
     assert {p.name for p in tmp_path.iterdir()} == {"cfg.json", "sae_weights.safetensors"}

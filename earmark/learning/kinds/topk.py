@@ -7,25 +7,17 @@ length: units are chosen by pre-activation times that length, and what is saved 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...dictionaries.base import SparseAutoencoder
+from ..sparse import decoded
 from ..trainee import TINY, Active, Loss, Trainee
 
 THRESHOLD_RATE = 0.01
 """of the running mean of a batch's smallest kept value"""
-
-
-class Chosen(NamedTuple):
-    """The units that a batch of n positions keeps, position after position; m = n * k."""
-
-    active: Active
-    pre: Tensor
-    """[n, n_units] pre-activations times the length of the decoder's rows, of all units, before the choice"""
 
 
 class TopK(Trainee):
@@ -35,44 +27,50 @@ class TopK(Trainee):
         self.threshold: Tensor
         self.register_buffer("threshold", torch.tensor(math.nan))  # batchtopk: running mean of the smallest kept value
         self.W_dec = torch.nn.Parameter(rows.clone())
-        self.W_enc = torch.nn.Parameter(rows.T.clone().contiguous())
+        self.W_enc = torch.nn.Parameter(rows.clone().T)  # [d, n_units]; a unit's weights lie together, as its gradient does
         self.b_enc = torch.nn.Parameter(torch.zeros(len(rows)))
         self.b_dec = torch.nn.Parameter(torch.zeros(rows.shape[1]))
 
-    def forward(self, x: Tensor) -> Chosen:
-        """Scaled x [n, d], which is a batch: batchtopk keeps n * k of all its values."""
-        norms = self.W_dec.norm(dim=1)
-        pre = (x @ self.W_enc + self.b_enc) * norms
-        values, units, starts = self._kept(pre)
-        x_hat = F.embedding_bag(units, self.W_dec, starts, mode="sum", per_sample_weights=values / norms[units].clamp_min(TINY)) + self.b_dec
-        return Chosen(Active(x_hat, values, units), pre)
+    def forward(self, x: Tensor) -> Active:
+        """Scaled x [n, d], which is a batch: batchtopk keeps n * k of all its values.
+
+        The length of a decoder row takes part in the choice alone: the value of a kept unit, divided by it, is relu(x W_enc + b_enc) itself.
+        """
+        with torch.no_grad():
+            norms = self.W_dec.norm(dim=1)
+            values, units, starts = self._kept(torch.addmm(self.b_enc * norms, x, self.W_enc * norms).float())
+            values = values.relu()
+            f = values / norms[units].clamp_min(TINY)
+        x_hat = decoded(x, self.W_enc, self.b_enc, self.W_dec, f, units, starts) + self.b_dec
+        return Active(x_hat, values, units)
 
     def _kept(self, pre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """pre [n, n_units] -> (values [m], units [m], place of each position's first [n])."""
+        """pre [n, n_units] -> (values [m], units [m], place of each position's first, and m, [n + 1]); m = n * k."""
         (n, n_units), k = pre.shape, self.settings.k
         if self.settings.kind == "topk":
             values, units = pre.topk(k, dim=1, sorted=False)
-            return values.flatten().relu(), units.flatten(), torch.arange(0, n * k, k, device=pre.device)
-        place = pre.detach().flatten().topk(n * k, sorted=False).indices.sort().values
-        starts = torch.searchsorted(place, torch.arange(0, n * n_units, n_units, device=pre.device))
-        return pre.flatten()[place].relu(), place % n_units, starts
+            return values.flatten(), units.flatten(), torch.arange(0, n * k + 1, k, device=pre.device)
+        place = pre.flatten().topk(n * k, sorted=False).indices.sort().values
+        starts = torch.searchsorted(place, torch.arange(0, n * n_units + 1, n_units, device=pre.device))
+        return pre.flatten()[place], place % n_units, starts
 
     def loss(self, x: Tensor, share: float = 1.0) -> Loss:
         """Squared error a position, and with `aux` that of the dead units' attempt at what is left."""
-        active, pre = self(x)
+        active = self(x)
         error = x - active.x_hat
         parts = {"reconstruction": error.pow(2).sum(dim=1).mean()}
         dead = torch.nonzero(self.dead).squeeze(1) if self.settings.aux else self.silent[:0]
         if len(dead):
-            parts["dead"] = self.settings.aux * x.shape[1] * self._left_over(pre[:, dead], dead, error.detach())
-        return Loss(sum(parts.values(), torch.zeros(())), parts, active)
+            parts["dead"] = self.settings.aux * x.shape[1] * self._left_over(x, dead, error.detach())
+        return Loss(torch.stack(list(parts.values())).sum(), parts, active)
 
-    def _left_over(self, pre: Tensor, dead: Tensor, error: Tensor) -> Tensor:
+    def _left_over(self, x: Tensor, dead: Tensor, error: Tensor) -> Tensor:
         """|e - e^|^2 / |e - mean e|^2, e^ from the d / 2 largest dead units and without bias."""
+        norms = self.W_dec[dead].norm(dim=1)
+        pre = (x @ self.W_enc[:, dead] + self.b_enc[dead]) * norms
         values, place = pre.topk(min(error.shape[1] // 2, len(dead)), dim=1, sorted=False)
-        units = dead[place]
-        weights = values.relu() / self.W_dec.norm(dim=1)[units].clamp_min(TINY)
-        e_hat = F.embedding_bag(units, self.W_dec, mode="sum", per_sample_weights=weights)
+        weights = values.relu() / norms[place].clamp_min(TINY)
+        e_hat = F.embedding_bag(dead[place], self.W_dec, mode="sum", per_sample_weights=weights.to(self.W_dec.dtype))
         return (error - e_hat).pow(2).sum() / (error - error.mean(dim=0)).pow(2).sum().clamp_min(1e-12)
 
     @torch.no_grad()
