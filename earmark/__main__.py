@@ -198,12 +198,9 @@ def _align(args: Args, settings: Settings) -> None:
 
 
 def _train(args: Args, settings: Settings) -> None:
-    from .learning.settings import TrainSettings, usual
-    from .offline.training.command import train_dictionary
+    from .train_commands import run
 
-    names = [f.name for f in dataclasses.fields(TrainSettings)]
-    chosen = usual(**{"kind": TrainSettings.kind} | {n: getattr(args, n) for n in names if getattr(args, n, None) is not None})
-    print(train_dictionary(settings, args.dictionary, chosen, args.corpus, _workers(args)))
+    print("\n".join(run(settings, args, _workers(args))))
 
 
 def _sweep(args: Args, settings: Settings) -> None:

@@ -30,6 +30,59 @@ def _text(command: argparse.ArgumentParser) -> None:
     command.add_argument("--file", type=Path, help="a text file")
 
 
+_SETTINGS: tuple[tuple[str, Callable[[str], object] | None, str], ...] = (
+    ("kind", str, "topk (default), batchtopk, l1 or tied_l1"),
+    ("n-units", int, "number of features"),
+    ("k", int, "active features at each position; of batchtopk in the mean"),
+    ("n-activations", int, "positions seen in training, repetitions counted"),
+    ("batch", int, "positions in a step"),
+    ("lr", float, "learning rate"),
+    ("start", str, "of the decoder: frames (training activations), random or orthogonal"),
+    ("start-norm", float, "length of the decoder's rows at the start, over scaled inputs"),
+    ("aux", float, "weight of the loss that brings back dead features, such as 0.03125 (topk and batchtopk; default: none)"),
+    ("dead-after", int, "positions without a value above 0 after which a feature is taken for dead"),
+    ("penalty", float, "weight of the sum of values, which keeps them small (l1: 5; tied_l1: 1)"),
+    ("penalty-warmup-share", float, "first part of the steps, over which penalties rise from 0"),
+    ("covariance", float, "weight of the penalty on what two features have in common"),
+    ("reconstruction", float, "weight of the squared error beside the penalties"),
+    ("scaling", str, "of inputs: variance (centred, variance 1), norm (times sqrt(d) / mean length) or none"),
+    ("pre-bias", None, "subtract the decoder's bias before encoding"),
+    ("unit-decoder", None, "keep the decoder's rows at length 1"),
+    ("optimiser", str, "adam or radam"),
+    ("beta2", float, "how long the optimiser remembers squares of gradients"),
+    ("warmup-steps", int, "steps over which the rate rises"),
+    ("decay-share", float, "last part of the steps, over which the rate falls to 0"),
+    ("decay", str, "how it falls: linear or cosine"),
+    ("clip", float, "largest norm of a step's gradient"),
+    ("seed", _seed, "of the random numbers"),
+    ("held-out-share", float, "part of the samples that training never sees"),
+)
+"""of a training: name, type (None: on or off) and help; a test fails when one of learning.settings is missing"""
+
+
+def _train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("dictionary", nargs="?")
+    train.add_argument("--corpus", help="another corpus than the catalog's")
+    train.add_argument("--activations", type=Path, metavar="X.npy", help="stored activations [n_positions, width], a file or a folder of them; with --out")
+    train.add_argument("--longest", type=float, metavar="N", help="of those, leave out what is more than N times as long as the median (attention sinks: 4)")
+    train.add_argument("--out", type=Path, metavar="FOLDER", help="write into this folder instead of the catalog's")
+    train.add_argument("--recipe", type=Path, help="settings from a TOML file such as recipes/wave-sae.toml; flags come before them")
+    train.add_argument("--run", dest="only", metavar="NAME", help="a run of the recipe (default: its first)")
+    train.add_argument(
+        "--sweep", metavar="SETTING=A,B,C", help="train one for each value of k, penalty or another setting, and draw FVU against L0; with --out"
+    )
+    train.add_argument("--dry-run", action="store_true", help="only say sizes, memory and an estimated time")
+    train.add_argument("--resume", action="store_true", help="insist on a stopped run to go on with; without it one goes on where there is one")
+    train.add_argument("--device", default="auto", help="auto (default: a GPU where there is one), cpu or cuda; a GPU multiplies in bf16")
+    train.add_argument("--log-every", type=int, default=50, metavar="STEPS", help="steps between two lines of metrics (default 50)")
+    train.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
+    for flag, type_, help_ in _SETTINGS:
+        if type_ is None:
+            train.add_argument(f"--{flag}", action=argparse.BooleanOptionalAction, default=None, help=help_)
+        else:
+            train.add_argument(f"--{flag}", type=type_, help=help_)
+
+
 def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The whole command line; `run` holds what each command does."""
     whole = argparse.ArgumentParser(prog="python -m earmark", description="Hear and read what the features inside a model respond to.")
@@ -126,27 +179,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     align.add_argument("--letters", metavar="MODEL", help="let this CTC model of the catalog name its own letters where nothing else is there")
     align.add_argument("--workers", type=int, help="processes (default: one a core)")
 
-    train = command("train", "train the SAE of a catalog entry")
-    train.add_argument("dictionary")
-    train.add_argument("--corpus", help="another corpus than the catalog's")
-    train.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
-    for flag, type_, help_ in (
-        ("kind", str, "topk (default), batchtopk, l1 or tied_l1"),
-        ("n-units", int, "number of features"),
-        ("k", int, "active features at each position; of batchtopk in the mean"),
-        ("n-activations", int, "positions seen in training, repetitions counted"),
-        ("batch", int, "positions in a step"),
-        ("lr", float, "learning rate"),
-        ("start", str, "of the decoder: frames (training activations, default), random or orthogonal"),
-        ("start-norm", float, "length of the decoder's rows at the start, over normalised inputs"),
-        ("aux", float, "weight of the loss that brings back dead features, such as 0.03125 (default: none)"),
-        ("warmup-steps", int, "steps over which the rate rises"),
-        ("decay-share", float, "last part of the steps, over which the rate falls to 0"),
-        ("clip", float, "largest norm of a step's gradient"),
-        ("seed", _seed, "of the random numbers"),
-        ("held-out-share", float, "part of the samples that training never sees"),
-    ):
-        train.add_argument(f"--{flag}", type=type_, help=help_)
+    _train(command("train", "train the SAE of a catalog entry, or one on activations of one's own"))
 
     sweep = command("sweep", "train and label every SAE of a recipe, compare them, and say which one ships", json_=True)
     sweep.add_argument("recipe", type=Path, help="a TOML file such as recipes/whisper-tiny.en-l2-sae.toml")

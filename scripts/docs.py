@@ -26,7 +26,7 @@ CODE = ("app.py", "components", "earmark", "scripts", "benchmarks")
 OTHERS = {
     "precomputed/catalog.toml": "What exists: models, corpora, dictionaries, and where their files can come from.",
     "precomputed/README.md": "The tables, column by column; made from their schemas.",
-    "recipes/": "Sweeps as data: the runs among which a shipped SAE was chosen, and the rule.",
+    "recipes/": "Trainings as data: the runs among which a shipped SAE was chosen, and the rule; and how FREUD, wave-sae and gelu-1l's were trained.",
     "tests/unit/": "Tests against independent references on small inputs.",
     "tests/contract/": "Walls, docs, tuples, what may lie in the repository.",
     "tests/browser/": "The page in headless Chromium.",

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import BadInput
 from ..measure.losses import normalised_mse
 from .kinds import trainee
+from .positions import Positions
 from .settings import TrainSettings
 from .trainee import Loss, Trainee
 
@@ -66,15 +67,16 @@ class Step(NamedTuple):
 class Training:
     """An autoencoder on its way, and everything that its next step depends on."""
 
-    def __init__(self, x: Tensor, settings: TrainSettings, device: str = "cpu", bf16: bool | None = None):
+    def __init__(self, x: Positions, settings: TrainSettings, device: str = "cpu", bf16: bool | None = None):
         """x [n, d]: activations of any float type, in memory or mapped from a file; batches are drawn from all of them at random.
 
         bf16: products of matrices in that precision, parameters and sums in float32 as before (None: on GPUs).
         """
-        self.x, self.settings, self.device = x, settings, torch.device(device)
+        self.settings, self.device = settings, torch.device(device)
         self.bf16 = self.device.type == "cuda" if bf16 is None else bf16
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.model = trainee(x, settings, self.generator).to(self.device)
+        self.x = _near(x, self.device)
         self.optimiser = optimiser_of(self.model, settings)
         self.step = 0
 
@@ -105,7 +107,7 @@ class Training:
     def _draw(self) -> Tensor:
         """A batch [batch, d]; of no more activations than that, all of them."""
         if len(self.x) <= self.settings.batch:
-            return self.x
+            return torch.cat(list(self.x.split(len(self.x))))
         chosen = torch.randint(len(self.x), (self.settings.batch,), generator=self.generator)
         return self.x[chosen.to(self.x.device)]
 
@@ -122,7 +124,14 @@ class Training:
         self.step = int(state["step"])
 
 
+def _near(x: Positions, device: torch.device) -> Positions:
+    """On the GPU where they take at most half of what is free there."""
+    if device.type != "cuda" or not isinstance(x, Tensor) or x.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        return x
+    return x.to(device)
+
+
 def optimiser_of(model: Trainee, settings: TrainSettings) -> torch.optim.Optimizer:
     if settings.optimiser == "radam":
-        return torch.optim.RAdam(model.parameters(), lr=settings.lr, betas=(0.9, 0.999), eps=1e-5)
-    return torch.optim.Adam(model.parameters(), lr=settings.lr, betas=(0.9, 0.999), fused=True)
+        return torch.optim.RAdam(model.parameters(), lr=settings.lr, betas=(0.9, settings.beta2), eps=1e-5)
+    return torch.optim.Adam(model.parameters(), lr=settings.lr, betas=(0.9, settings.beta2), fused=True)

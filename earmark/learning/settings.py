@@ -13,6 +13,8 @@ Start = Literal["frames", "random", "orthogonal"]
 Scaling = Literal["variance", "norm", "none"]
 Optimiser = Literal["adam", "radam"]
 Decay = Literal["linear", "cosine"]
+WITHOUT_K: tuple[SaeKind, ...] = ("l1", "tied_l1")
+"""kinds whose number of active units follows from the penalty"""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ class TrainSettings:
     reconstruction: float = 1.0
     """weight of the squared error beside the penalties (tied_l1: FREUD's recon_alpha)"""
     pre_bias: bool = False
-    """whether the decoder's bias is subtracted before encoding (l1)"""
+    """whether the decoder's bias is subtracted before encoding (topk, batchtopk, l1)"""
     unit_decoder: bool = False
     """whether the decoder's rows have length 1 throughout"""
     dead_after: int = 100_000
     """positions without a value above 0 after which a unit is taken for dead"""
     optimiser: Optimiser = "adam"
+    beta2: float = 0.999
+    """how long the optimiser remembers the gradients' squares"""
     decay: Decay = "linear"
 
     def __post_init__(self) -> None:
@@ -64,7 +68,9 @@ class TrainSettings:
         for name, valid in words:
             if getattr(self, name) not in get_args(valid):
                 raise BadInput(f"{name} is '{str(getattr(self, name))[:40]}'; valid: {', '.join(get_args(valid))}.")
-        if not 1 <= self.k <= self.n_units:
+        if self.n_units < 1:
+            raise BadInput(f"n_units is {self.n_units}; at least 1 is needed.")
+        if self.kind not in WITHOUT_K and not 1 <= self.k <= self.n_units:
             raise BadInput(f"k is {self.k}; it must lie from 1 to the number of units, {self.n_units}.")
         if self.n_activations < self.batch or self.batch < 2:
             raise BadInput(f"{self.n_activations} activations in batches of {self.batch} make no step; raise the first or lower the second.")
@@ -76,7 +82,7 @@ class TrainSettings:
         for name in ("aux", "penalty", "covariance", "warmup_steps"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise BadInput(f"{name} is {getattr(self, name)}; it must be 0 or a number above.")
-        for name in ("decay_share", "penalty_warmup_share"):
+        for name in ("decay_share", "penalty_warmup_share", "beta2"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"{name} is {getattr(self, name)}; it must lie from 0 to 1.")
 

@@ -18,7 +18,7 @@ def decoded(x: Tensor, W_enc: Tensor, b_enc: Tensor, W_dec: Tensor, f: Tensor, u
     """f W_dec [n, d_out], with the gradients that f = relu(x W_enc + b_enc) would pass on if it were computed here.
 
     x [n, d]; W_enc [d, n_units]; b_enc [n_units]; W_dec [n_units, d_out]; f [m] and units [m], position after position: the values that are kept,
-    without gradient; starts [n + 1]: the place of each position's first, and m. x gets no gradient.
+    without gradient; starts [n + 1]: the place of each position's first, and m.
     """
     if x.device.type == "cpu" and torch.backends.mkl.is_available() and not torch.is_autocast_enabled("cpu"):
         return _Chosen.apply(x, W_enc, b_enc, W_dec, f, units, starts)  # type: ignore[return-value]
@@ -36,12 +36,12 @@ def _densely(x: Tensor, W_enc: Tensor, b_enc: Tensor, W_dec: Tensor, f: Tensor, 
 class _Chosen(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, W_enc: Tensor, b_enc: Tensor, W_dec: Tensor, f: Tensor, units: Tensor, starts: Tensor) -> Tensor:
-        ctx.save_for_backward(x, W_dec, f, units, starts)
+        ctx.save_for_backward(x, W_enc, W_dec, f, units, starts)
         return F.embedding_bag(units, W_dec, starts[:-1], mode="sum", per_sample_weights=f)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, W_dec, f, units, starts = ctx.saved_tensors
+        x, W_enc, W_dec, f, units, starts = ctx.saved_tensors
         grad, n_units = grads[0].contiguous(), len(W_dec)
         pattern = _matrix(starts, units, f, (len(x), n_units))
         f_grad = torch.sparse.sampled_addmm(pattern, grad, W_dec.T, beta=0.0).values() * (f > 0)
@@ -54,7 +54,8 @@ class _Chosen(torch.autograd.Function):
             return _matrix(firsts, positions, weights[order], (n_units, len(x))) @ rows
 
         b_enc_grad = torch.zeros(n_units).index_add_(0, units, f_grad)
-        return None, summed(f_grad, x).T, b_enc_grad, summed(f, grad), None, None, None
+        x_grad = _matrix(starts, units, f_grad, (len(x), n_units)) @ W_enc.T if ctx.needs_input_grad[0] else None
+        return x_grad, summed(f_grad, x).T, b_enc_grad, summed(f, grad), None, None, None
 
 
 def _matrix(starts: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:

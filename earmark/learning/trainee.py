@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..dictionaries.base import SparseAutoencoder
+from .positions import Positions
 from .settings import TrainSettings
 
 _PART = 1 << 16
@@ -53,7 +54,7 @@ class Trainee(torch.nn.Module, ABC):
     W_dec: torch.nn.Parameter
     """[n_units, d]"""
 
-    def __init__(self, x: Tensor, settings: TrainSettings, generator: torch.Generator):
+    def __init__(self, x: Positions, settings: TrainSettings, generator: torch.Generator):
         """x [n, d]: training activations, from which the mean, the scale and, where it is asked for, the decoder's start are taken."""
         super().__init__()
         self.settings = settings
@@ -107,18 +108,20 @@ class Trainee(torch.nn.Module, ABC):
             self.W_dec.copy_(F.normalize(self.W_dec, dim=1))
 
     @torch.no_grad()
-    def fold(self, W_enc: Tensor, b_enc: Tensor, b_dec: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def fold(self, W_enc: Tensor, b_enc: Tensor, b_dec: Tensor, pre_bias: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(W_enc, W_dec, b_enc, b_dec) over activations as the model gives them, with decoder rows of norm 1, on the CPU.
 
-        W_enc [d, n_units] and b_enc [n_units] give pre-activations of scaled inputs, W_dec and b_dec [d] scaled outputs.
+        W_enc [d, n_units] and b_enc [n_units] give pre-activations of scaled inputs, W_dec and b_dec [d] scaled outputs;
+        pre_bias: b_dec is subtracted before encoding, which becomes part of b_enc.
         """
+        b_enc = b_enc - b_dec @ W_enc if pre_bias else b_enc
         norms = self.W_dec.norm(dim=1).clamp_min(TINY)
         whole = W_enc * norms  # the input's 1 / scale and the values' scale cancel
         folded = (whole, self.W_dec / norms[:, None], b_enc * norms * self.scale - self.mean @ whole, b_dec * self.scale + self.mean)
         return tuple(t.detach().cpu() for t in folded)  # type: ignore[return-value]
 
 
-def mean_and_scale(x: Tensor, settings: TrainSettings) -> tuple[Tensor, Tensor]:
+def mean_and_scale(x: Positions, settings: TrainSettings) -> tuple[Tensor, Tensor]:
     """(mean [d], scale []) by which inputs are read, from activations x [n, d]."""
     d = x.shape[1]
     if settings.scaling == "none":
@@ -133,7 +136,7 @@ def mean_and_scale(x: Tensor, settings: TrainSettings) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.tensor(math.sqrt(variance) if variance > 0 else 1.0 if variance == 0 else math.nan)
 
 
-def first_rows(x: Tensor, mean: Tensor, settings: TrainSettings, generator: torch.Generator) -> Tensor:
+def first_rows(x: Positions, mean: Tensor, settings: TrainSettings, generator: torch.Generator) -> Tensor:
     """[n_units, d] of length start_norm (1, where rows have unit length throughout): training activations, random, or orthogonal directions."""
     n_units, d = settings.n_units, x.shape[1]
     if settings.start == "frames":

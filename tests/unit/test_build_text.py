@@ -28,7 +28,7 @@ from earmark.offline.tables.build import build
 from earmark.offline.tables.check import check
 from earmark.offline.tables.peaks import strongest
 from earmark.offline.training.harvest import harvest_all
-from earmark.offline.training.train import is_held_out, training_positions
+from earmark.offline.training.source import is_held_out, training_positions
 from earmark.runtime import Runtime
 from earmark.settings import Settings
 from earmark.shelf.pairs import compare

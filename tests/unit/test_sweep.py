@@ -253,6 +253,8 @@ def test_a_recipe_is_its_base_with_what_each_run_changes(tmp_path: Path) -> None
         ("dictionary = 'a'\n[runs.a]\nkind = 'gated'", "runs.a: kind is 'gated'; valid: topk, batchtopk"),
         ("dictionary = 'a'\n[base]\nlr = 7\n[runs.a]\nlr = 1e-3", "base: The rate"),
         ("dictionary = 'a'\n[runs]\na = 3", "runs.a must be a table"),
+        ("dictionary = 'a'\nwidth = 'wide'\n[runs.a]", "width is 'wide', which is no number"),
+        ("dictionary = 'a'\n[runs.a]\npre_bias = 1", "pre_bias is 1, which is no true or false"),
         ("dictionary = ", "cannot be read"),
     ],
 )

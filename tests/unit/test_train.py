@@ -16,7 +16,8 @@ from earmark.learning.settings import TrainSettings
 from earmark.measure.losses import normalised_mse
 from earmark.measure.quality import QualityMeter
 from earmark.offline.training import train as training
-from earmark.offline.training.train import fit, is_held_out
+from earmark.offline.training.source import is_held_out
+from earmark.offline.training.train import fit
 
 
 def planted(n: int = 20_000, d: int = 16, n_units: int = 24, k: int = 2) -> tuple[torch.Tensor, torch.Tensor]:

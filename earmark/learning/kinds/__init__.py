@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
+from ..positions import Positions
 from ..settings import TrainSettings
 from ..trainee import Trainee
 from . import l1, tied_l1, topk
@@ -13,6 +13,6 @@ TRAINEES: dict[str, type[Trainee]] = {kind: made for module in (topk, l1, tied_l
 """kind -> its class; a test fails when a file of this folder is missing, or a kind of settings.SaeKind"""
 
 
-def trainee(x: Tensor, settings: TrainSettings, generator: torch.Generator) -> Trainee:
+def trainee(x: Positions, settings: TrainSettings, generator: torch.Generator) -> Trainee:
     """A fresh one of the settings' kind, over training activations x [n, d]."""
     return TRAINEES[settings.kind](x, settings, generator)

@@ -35,8 +35,7 @@ class L1(Trainee):
 
     @torch.no_grad()
     def folded(self) -> SparseAutoencoder:
-        b_enc = self.b_enc - self.b_dec @ self.W_enc if self.settings.pre_bias else self.b_enc
-        return SparseAutoencoder(*self.fold(self.W_enc, b_enc, self.b_dec), activation="relu")
+        return SparseAutoencoder(*self.fold(self.W_enc, self.b_enc, self.b_dec, self.settings.pre_bias), activation="relu")
 
 
 KINDS: dict[str, type[Trainee]] = {"l1": L1}

@@ -36,12 +36,13 @@ class TopK(Trainee):
 
         The length of a decoder row takes part in the choice alone: the value of a kept unit, divided by it, is relu(x W_enc + b_enc) itself.
         """
+        read = x - self.b_dec if self.settings.pre_bias else x
         with torch.no_grad():
             norms = self.W_dec.norm(dim=1)
-            values, units, starts = self._kept(torch.addmm(self.b_enc * norms, x, self.W_enc * norms).float())
+            values, units, starts = self._kept(torch.addmm(self.b_enc * norms, read, self.W_enc * norms).float())
             values = values.relu()
             f = values / norms[units].clamp_min(TINY)
-        x_hat = decoded(x, self.W_enc, self.b_enc, self.W_dec, f, units, starts) + self.b_dec
+        x_hat = decoded(read, self.W_enc, self.b_enc, self.W_dec, f, units, starts) + self.b_dec
         return Active(x_hat, values, units)
 
     def _kept(self, pre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,7 +68,8 @@ class TopK(Trainee):
     def _left_over(self, x: Tensor, dead: Tensor, error: Tensor) -> Tensor:
         """|e - e^|^2 / |e - mean e|^2, e^ from the d / 2 largest dead units and without bias."""
         norms = self.W_dec[dead].norm(dim=1)
-        pre = (x @ self.W_enc[:, dead] + self.b_enc[dead]) * norms
+        read = x - self.b_dec if self.settings.pre_bias else x
+        pre = (read @ self.W_enc[:, dead] + self.b_enc[dead]) * norms
         values, place = pre.topk(min(error.shape[1] // 2, len(dead)), dim=1, sorted=False)
         weights = values.relu() / norms[place].clamp_min(TINY)
         e_hat = F.embedding_bag(dead[place], self.W_dec, mode="sum", per_sample_weights=weights.to(self.W_dec.dtype))
@@ -84,7 +86,7 @@ class TopK(Trainee):
     @torch.no_grad()
     def folded(self) -> SparseAutoencoder:
         """batchtopk becomes jumprelu."""
-        weights = self.fold(self.W_enc, self.b_enc, self.b_dec)
+        weights = self.fold(self.W_enc, self.b_enc, self.b_dec, self.settings.pre_bias)
         if self.settings.kind == "topk":
             return SparseAutoencoder(*weights, activation="topk", k=self.settings.k)
         threshold = (torch.nan_to_num(self.threshold) * self.scale).cpu()

@@ -11,22 +11,10 @@ import torch
 from ...dictionaries import open_checkpoint
 from ...dictionaries.base import SparseAutoencoder
 from ...errors import BadInput
+from ...learning.positions import read_activations
 
 CHUNK_VALUES = 1 << 24
 """feature values in memory at a time"""
-
-
-def read_activations(path: Path) -> np.ndarray:
-    """float32 [n_positions, width] of a .npy file. Raises BadInput for anything else; nothing is ever unpickled."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(f"'{path.name}' cannot be read as a .npy file of numbers ({type(error).__name__}).") from None
-    if not isinstance(array, np.ndarray):
-        raise BadInput(f"'{path.name}' is an archive of arrays; one .npy array is needed.")
-    if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
-        raise BadInput(f"'{path.name}' holds {array.dtype} {array.shape}; numbers of shape [n_positions, width] are needed.")
-    return array
 
 
 def _chunk(sae: SparseAutoencoder, values: np.ndarray, name: str, decode: bool) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""Training of an autoencoder on stored activations; resumable, logged, evaluated on held-out samples.
-
-The steps themselves are earmark/learning's.
-"""
+"""Training of an autoencoder on stored activations; resumable, logged, judged on what it never saw. The steps are earmark/learning's."""
 
 from __future__ import annotations
 
@@ -9,109 +6,123 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ... import __version__
 from ...dictionaries.base import SparseAutoencoder
 from ...errors import BadInput
 from ...learning.loop import Training
+from ...learning.positions import Positions
 from ...learning.settings import TrainSettings
 from ...learning.trainee import Trainee
 from ...measure.quality import Quality, QualityMeter
 from ..workers import work_folder
-from .harvest import Harvest
+from .source import Source
 
 CHECKPOINT_S = 60.0
 LOG_STEPS = 50
-MAX_BYTES = 6 << 30
-"""training positions are held in memory; more than this is refused"""
+CHECKPOINT, LOG = "checkpoint.pt", "training.jsonl"
+_PART = 4096
+Log = list[dict[str, float]]
 
 
-def is_held_out(sample_id: str, share: float) -> bool:
-    """Whether a sample is kept from training; depends on its id alone."""
-    return int.from_bytes(hashlib.sha256(sample_id.encode()).digest()[:4], "big") / 2**32 < share
+@dataclass(frozen=True)
+class How:
+    """What does not change what is learned, but for rounding."""
+
+    device: str = "cpu"
+    """auto: a GPU where there is one"""
+    log_steps: int = LOG_STEPS
+    resume: bool = False
+    """insist that there is a stopped run to go on with; without it one goes on where there is one"""
+
+    def __post_init__(self) -> None:
+        if self.log_steps < 1:
+            raise BadInput(f"Metrics every {self.log_steps} steps cannot be; at least 1 is needed.")
+        if self.device.split(":")[0] not in ("auto", "cpu", "cuda"):
+            raise BadInput(f"device is '{self.device[:40]}'; valid: auto, cpu, cuda, cuda:0 and so on.")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise BadInput("This torch finds no GPU; leave --device out, or install a torch with CUDA.")
+
+    @property
+    def on(self) -> str:
+        return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
 
 
-def train(harvest: Harvest, settings: TrainSettings, cache: Path) -> tuple[SparseAutoencoder, list[dict[str, float]]]:
-    """Train, or go on from the last checkpoint of the same settings. Returns the folded autoencoder and the log.
+def train(source: Source, settings: TrainSettings, cache: Path, how: How = How()) -> tuple[SparseAutoencoder, Log]:
+    """Train, or go on from the last checkpoint of the same settings and activations. Returns the folded autoencoder and the log.
 
     Raises BadInput when training diverges.
     """
-    x = training_positions(harvest, settings.held_out_share)
-    key = hashlib.sha256(json.dumps([asdict(settings), str(harvest.folder), len(x), __version__]).encode()).hexdigest()[:12]
-    model, log = fit(x, settings, work_folder(cache, "training", key))
+    folder = run_folder(source, settings, cache, how)
+    if how.resume and not (folder / CHECKPOINT).exists():
+        raise BadInput("There is no stopped run of these settings on these activations; leave --resume out to begin one.")
+    model, log = fit(source.x, settings, folder, how)
     return model.folded(), log
 
 
-def training_positions(harvest: Harvest, held_out_share: float) -> Tensor:
-    """[n, width] of all samples that are not held out."""
-    train_rows = np.array([not is_held_out(name, held_out_share) for name in harvest.corpus.ids])
-    if train_rows.all() or not train_rows.any():
-        raise BadInput(f"Of {len(train_rows)} samples {int((~train_rows).sum())} are held out; some must be and some must not. Take a larger corpus.")
-    n = sum(int(train_rows[rows].sum()) for _, rows in harvest.groups())
-    if n * harvest.hook.width * 4 > MAX_BYTES:
-        raise BadInput(f"The activations take more than {MAX_BYTES >> 30} GiB of memory. Train on a smaller corpus.")
-    x = np.empty((n, harvest.hook.width), np.float32)
-    filled = 0
-    for values, rows in harvest.groups():
-        part = values[train_rows[rows]]
-        x[filled : filled + len(part)] = part
-        filled += len(part)
-    return torch.from_numpy(x)
+def run_folder(source: Source, settings: TrainSettings, cache: Path, how: How = How()) -> Path:
+    """Where the checkpoint of a run lies, and its metrics as they come."""
+    told = [asdict(settings), source.key, len(source.x), __version__, *([] if how.on == "cpu" else [how.on.split(":")[0]])]
+    return work_folder(cache, "training", hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12])
 
 
-def fit(x: Tensor, settings: TrainSettings, folder: Path) -> tuple[Trainee, list[dict[str, float]]]:
-    """The loop. `folder` keeps the checkpoint: all that the next step depends on."""
-    training = Training(x, settings)
-    log: list[dict[str, float]] = []
-    _resume(folder / "checkpoint.pt", training, log)
+def fit(x: Positions, settings: TrainSettings, folder: Path, how: How = How()) -> tuple[Trainee, Log]:
+    """The loop. `folder` keeps the checkpoint, which is all that the next step depends on, and the metrics as lines of JSON."""
+    training = Training(x, settings, how.on)
+    log: Log = []
+    _resume(folder / CHECKPOINT, training, log)
     saved_at = time.monotonic()
-    with tqdm(total=settings.n_steps, initial=training.step, desc="Training", unit="step", mininterval=1.0) as bar:
+    with (folder / LOG).open("w", encoding="utf-8") as lines, tqdm(total=settings.n_steps, initial=training.step, unit="step", mininterval=1.0) as bar:
+        bar.set_description("Training")
+        lines.writelines(json.dumps(line) + "\n" for line in log)
         for step in training.steps():
             bar.update(1)
-            if step.number % LOG_STEPS == 0 or step.number == settings.n_steps - 1:
+            if step.number % how.log_steps == 0 or step.number == settings.n_steps - 1:
                 metrics = step.metrics()
                 log.append(metrics.json())
-                bar.set_postfix(fvu=f"{metrics.fvu:.3f}")
+                lines.write(json.dumps(log[-1]) + "\n")
+                lines.flush()
+                bar.set_postfix(loss=f"{metrics.loss:.4g}", fvu=f"{metrics.fvu:.3f}", l0=f"{metrics.l0:.1f}", dead=f"{metrics.dead:.1%}", refresh=False)
             if time.monotonic() - saved_at > CHECKPOINT_S:
-                _checkpoint(folder / "checkpoint.pt", training, log)
+                _checkpoint(folder / CHECKPOINT, training, log)
                 saved_at = time.monotonic()
-    _checkpoint(folder / "checkpoint.pt", training, log)
+    _checkpoint(folder / CHECKPOINT, training, log)
     return training.model, log
 
 
-def _checkpoint(path: Path, training: Training, log: list[dict[str, float]]) -> None:
+def _checkpoint(path: Path, training: Training, log: Log) -> None:
+    """Whole or not at all: a run that is killed while it writes goes on from the one before."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     torch.save(training.state() | {"log": log}, fresh)
     os.replace(fresh, path)
 
 
-def _resume(path: Path, training: Training, log: list[dict[str, float]]) -> None:
+def _resume(path: Path, training: Training, log: Log) -> None:
     if not path.exists():
         return
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         training.restore(state)
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
         raise BadInput(f"The checkpoint {path} cannot be read ({type(error).__name__}). Remove it and train again.") from None
     log.extend(state["log"])
 
 
-def evaluate(sae: SparseAutoencoder, harvest: Harvest, chosen: Callable[[str], bool]) -> Quality:
-    """Figures over the samples whose id is chosen."""
-    keep = np.array([chosen(name) for name in harvest.corpus.ids])
+def judge(sae: SparseAutoencoder, parts: Iterable[NDArray[np.float32]]) -> Quality:
+    """Figures over activations [n_i, width], part by part."""
     meter = QualityMeter(sae.n_units, sae.width)
-    for values, rows in harvest.groups():
-        x = values[keep[rows]]
-        if len(x):
+    for part in parts:
+        for start in range(0, len(part), _PART):
+            x = part[start : start + _PART]
             f = sae.encode(torch.from_numpy(x)).dense()
             meter.add(x, sae.decode(torch.from_numpy(f)).numpy(), f)
     return meter.result()

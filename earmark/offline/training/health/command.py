@@ -24,7 +24,7 @@ from ....shelf.schema import TRIPS
 from ....shelf.store import Store
 from ....shelf.tables import put_table, read_manifest, write_json
 from ...workers import work_folder
-from ..train import is_held_out
+from ..source import is_held_out
 from .divided import Plan, behaviour, quality
 
 N_JUDGED = 100

@@ -27,7 +27,8 @@ from ....swept import SweptRun
 from ...labels.label import Layer, said_in
 from ...workers import alone, work_folder
 from ..harvest import harvest
-from ..train import evaluate, is_held_out, train, training_positions
+from ..source import held_out_of, is_held_out, of_corpus, training_positions
+from ..train import judge, train
 from .controls import STARTS, scaled, untrained
 from .held import Held, held_at, held_features
 
@@ -59,7 +60,7 @@ class Bench:
         """Train and judge one autoencoder. Raises BadInput when its training diverges."""
 
         def made() -> tuple[SparseAutoencoder, None]:
-            return train(self.stored, chosen, self._settings.cache)[0], None
+            return train(of_corpus(self.stored, chosen.held_out_share), chosen, self._settings.cache)[0], None
 
         return self._autoencoder(name, chosen, chosen.n_activations, made, control=False)
 
@@ -100,7 +101,7 @@ class Bench:
         return replace(found, name=name), n_active
 
     def _quality(self, sae: SparseAutoencoder, chosen: TrainSettings) -> dict[str, float | int]:
-        return evaluate(sae, self.stored, lambda sample: is_held_out(sample, chosen.held_out_share)).json()
+        return judge(sae, held_out_of(self.stored, lambda sample: is_held_out(sample, chosen.held_out_share))).json()
 
     def _kept(self, what: list[Any], made: Callable[[], Judged]) -> Judged:
         """What the cache keeps of the same work over the same activations and the same speech; made, and kept, where it has nothing."""

@@ -1,9 +1,9 @@
-"""A recipe: the runs of a sweep and the rule by which one of them ships, as data in one TOML file."""
+"""A recipe: the runs of a sweep and the rule by which one of them ships, as data in one TOML file; `train --recipe` takes one of its runs."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from ....errors import BadInput
 from ....learning.settings import TrainSettings, usual
 
 MAX_FVU, MAX_DEAD = 0.20, 0.05
-_KEYS = ("dictionary", "max_fvu", "max_dead", "base", "runs")
-_TYPES = {"int": int, "float": (int, float)}
+_WORDS = {"int": "number", "float": "number", "bool": "true or false"}
+_KEYS = ("dictionary", "source", "width", "n_positions", "max_fvu", "max_dead", "base", "runs")
+_TYPES = {"int": int, "float": (int, float), "bool": bool}
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,14 @@ class Recipe:
     base: TrainSettings
     """what the runs vary; the untrained controls are this before its first step"""
     runs: dict[str, TrainSettings]
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """of each run the settings that the file names, those of its base among them"""
+    source: str | None = None
+    """where its settings are published"""
+    width: int | None = None
+    """of the hook, so that sizes are known without the model"""
+    n_positions: int | None = None
+    """that its publishers trained on"""
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -47,7 +56,12 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(raw.get("dictionary"), str) or not isinstance(runs, dict) or not runs or not isinstance(base, dict):
         raise BadInput(f"{path.name} needs dictionary = 'SLUG' and at least one run, such as [runs.short]; [base] holds what all runs share.")
     made = {name: _settings(f"{path.name}: runs.{name}", values, base) for name, values in runs.items()}
-    return Recipe(raw["dictionary"], limits["max_fvu"], limits["max_dead"], _settings(f"{path.name}: base", {}, base), made)
+    told = {name: base | values for name, values in runs.items()}
+    for name, kind in (("source", "str"), ("width", "int"), ("n_positions", "int")):
+        if name in raw and not _is(raw[name], kind):
+            raise BadInput(f"{path.name}: {name} is {raw[name]!r}, which is no {'number' if kind == 'int' else 'word'} that it takes.")
+    others = {name: raw.get(name) for name in ("source", "width", "n_positions")}
+    return Recipe(raw["dictionary"], limits["max_fvu"], limits["max_dead"], _settings(f"{path.name}: base", {}, base), made, told, **others)
 
 
 def _settings(where: str, values: Any, base: dict[str, Any]) -> TrainSettings:
@@ -58,7 +72,7 @@ def _settings(where: str, values: Any, base: dict[str, Any]) -> TrainSettings:
         if name not in known:
             raise BadInput(f"{where} has the unknown setting '{name}'; valid: {', '.join(known)}.")
         if not _is(value, known[name]):
-            raise BadInput(f"{where}: {name} is {value!r}, which is no {'number' if known[name] in _TYPES else 'word'} that it takes.")
+            raise BadInput(f"{where}: {name} is {value!r}, which is no {_WORDS.get(known[name], 'word')} that it takes.")
     try:
         return usual(**({"kind": TrainSettings.kind} | base | values))
     except BadInput as error:
@@ -66,4 +80,4 @@ def _settings(where: str, values: Any, base: dict[str, Any]) -> TrainSettings:
 
 
 def _is(value: Any, kind: str) -> bool:
-    return isinstance(value, _TYPES.get(kind, str)) and not isinstance(value, bool)
+    return isinstance(value, _TYPES.get(kind, str)) and isinstance(value, bool) == (kind == "bool")
