@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,7 +188,7 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
 
     clip = torch.nn.utils.clip_grad_norm_
 
-    def clip_or_stop(*args: object) -> None:
+    def clip_or_stop(*args: Any) -> None:
         calls.append(1)
         if len(calls) == stop_at:
             raise Stop
