@@ -1,0 +1,64 @@
+"""Every tab for those who see little or nothing of it: axe-core finds nothing serious, in both themes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.axe import findings
+from tests.browser.conftest import Visitor
+from tests.fixtures.shelf import DEAD_UNIT, NEURONS, SAE
+
+CARD = f"/?tab=feature&dictionary={SAE}&unit=5"
+PATHS = (
+    "/",
+    f"/?dictionary={SAE}&q=xylophone",
+    CARD,
+    f"{CARD}&min=0.5",
+    f"/?tab=feature&dictionary={SAE}&unit={DEAD_UNIT}",
+    f"/?tab=feature&dictionary={SAE}&unit=4000",
+    "/?dictionary=tiny-l3-unbuilt",
+    f"/?tab=audio&dictionary={SAE}",
+    "/?tab=text",
+    f"/?tab=compare&dictionary={SAE}",
+    f"/?tab=compare&dictionary={SAE}&unit=3&other={NEURONS}&other_unit=5",
+    f"/?tab=health&dictionary={SAE}",
+    "/?tab=about",
+    "/?tab=find&q=money",
+)
+THEMES = [{"color_scheme": scheme} for scheme in ("light", "dark")]
+
+DRAWN = "[...document.querySelectorAll('.gradio-container .empty')].every((e) => !e.checkVisibility())"
+"""nothing stands where a figure will be: before, Gradio shows an element of its own there, with a label that it may not have"""
+
+
+@pytest.mark.parametrize("visitor", THEMES, indirect=True, ids=lambda theme: theme["color_scheme"])
+def test_nothing_serious_is_found_on_any_tab(visitor: Visitor) -> None:
+    found: list[str] = []
+    for path in PATHS:
+        page = visitor.page
+        page.goto(visitor.base + path)
+        page.wait_for_function("window.earmark && window.earmark.views > 0")
+        page.wait_for_function(DRAWN)
+        found += [f"{path} {line}" for line in findings(page)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("visitor", [{**theme, "bypass_csp": True} for theme in THEMES], indirect=True, ids=lambda theme: theme["color_scheme"])
+def test_nor_on_what_opens_over_it(visitor: Visitor) -> None:
+    page = visitor.open(CARD)
+    page.locator(".em-embedding summary").click()
+    assert findings(page) == []
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    assert findings(page) == []
+    page.goto(f"{visitor.base}{CARD}&embed=true")
+    assert findings(page) == []
+
+
+def test_what_is_serious_would_be_found(visitor: Visitor) -> None:
+    page = visitor.open(CARD)
+    page.evaluate("""() => document.querySelector("#em-feature .em-page").insertAdjacentHTML("beforeend",
+      "<button></button><p style='color:#bbb;background:#fff'>hardly to be read</p><input>")""")
+    assert {line.split()[0] for line in findings(page)} == {"button-name", "color-contrast", "label"}
