@@ -14,8 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .errors import BadInput, NotFound
-from .links import MAX_TEXT, MAX_WORD_LIST, flag
+from .links import MAX_TEXT, MAX_WORD_LIST
 from .live.texts.words import parse_words, words_in_corpus
+from .parameters import flag
 from .shelf.pairs import compare, unit_id
 from .shelf.store import Store
 from .web.answers import ByteCache, answered, bytes_response, parameter, unit_of

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
 from .edits import MAX_EDITS, Edit, parse_edits
 from .errors import BadInput
+from .parameters import flag, integer, number, short
 from .units import UnitId
 
 TABS = ("browse", "feature", "audio", "text", "compare", "health", "about", "find")
@@ -111,7 +111,7 @@ class Link:
             notices.append(f"There is no tab '{tab[:40]}'; this is the list of units.")
             tab = "browse"
         dead = query.get("dead", "hide")
-        unit, other = _integer(query, "unit", notices), _integer(query, "other_unit", notices)
+        unit, other = integer(query, "unit", notices), integer(query, "other_unit", notices)
         if tab == "feature" and unit is None and query.get("unit", "").strip():
             tab = "browse"
         own = tab in TOKENS
@@ -119,20 +119,20 @@ class Link:
             tab=tab,
             dictionary=query.get("dictionary", "")[:80],
             unit=unit,
-            filter=Filter(_number(query, "min", notices), _number(query, "max", notices), flag(query.get("absolute", "")) or False),
+            filter=Filter(number(query, "min", notices), number(query, "max", notices), flag(query.get("absolute", "")) or False),
             browse=BrowseView(
                 text=query.get("q", "")[:MAX_TEXT],
                 sort=DEFAULT_SORT if own else query.get("sort", DEFAULT_SORT)[:20],
                 descending=query.get("order", "desc") != "asc",
-                min_density=_number(query, "dmin", notices),
-                max_density=_number(query, "dmax", notices),
+                min_density=number(query, "dmin", notices),
+                max_density=number(query, "dmax", notices),
                 dead=dead if dead in {"hide", "show", "only"} else "hide",
                 named=_named(query.get("named", "")),
-                page=max(1, _integer(query, "page", notices) or 1),
+                page=max(1, integer(query, "page", notices) or 1),
             ),
             sample=query.get("sample", "")[:MAX_TEXT] or None,
             revision=query.get("rev", "")[:33] or None,
-            heard=HeardView(query.get("sort", "relative")[:20], _number(query, "at", notices), _number(query, "to", notices)) if own else HeardView(),
+            heard=HeardView(query.get("sort", "relative")[:20], number(query, "at", notices), number(query, "to", notices)) if own else HeardView(),
             other=UnitId(query.get("other", "")[:80], other) if tab == "compare" and other is not None else None,
             look=query["view"] if query.get("view") in LOOKS else DEFAULT_LOOK,
             read=_read(query, notices) if tab == "text" else ReadView(),
@@ -160,8 +160,8 @@ class Link:
             "unit": self.unit if on_card or on_pair or self.tab == "text" else None,
             "other": self.other.dictionary if on_pair and self.other else None,
             "other_unit": self.other.index if on_pair and self.other else None,
-            "min": _short(f.low) if on_card else None,
-            "max": _short(f.high) if on_card else None,
+            "min": short(f.low) if on_card else None,
+            "max": short(f.high) if on_card else None,
             "absolute": 1 if on_card and f.absolute else None,
             "sample": self.sample if on_card or on_pair or self.tab == "audio" else None,
             "view": self.look if (on_card or on_pair) and self.look != DEFAULT_LOOK else None,
@@ -172,14 +172,14 @@ class Link:
             parts |= {
                 "sort": None if b.sort == DEFAULT_SORT else b.sort,
                 "order": None if b.descending else "asc",
-                "dmin": _short(b.min_density),
-                "dmax": _short(b.max_density),
+                "dmin": short(b.min_density),
+                "dmax": short(b.max_density),
                 "dead": None if b.dead == "hide" else b.dead,
                 "named": b.named or None,
                 "page": None if b.page == 1 else b.page,
             }
         if self.tab in TOKENS:
-            parts |= {"sort": None if self.heard.order == "relative" else self.heard.order, "at": _short(self.heard.at_s), "to": _short(self.heard.to_s)}
+            parts |= {"sort": None if self.heard.order == "relative" else self.heard.order, "at": short(self.heard.at_s), "to": short(self.heard.to_s)}
         if self.tab == "text":
             r = self.read
             parts |= {"words": r.words or None, "in": None if r.where == "text" else r.where, "by": None if r.word_order == "auroc" else r.word_order}
@@ -259,40 +259,3 @@ def _edits(query: Mapping[str, str], notices: list[str]) -> tuple[Edit, ...]:
 
 def _named(text: str) -> str:
     return "word" if text.strip() == "word" else "1" if flag(text) else ""
-
-
-def flag(text: str) -> bool | None:
-    """What a yes-or-no parameter says: a flag that says false is false; None for anything else."""
-    text = text.strip().lower()
-    if text in {"1", "true", "yes", "on"}:
-        return True
-    return False if text in {"", "0", "false", "no", "off"} else None
-
-
-def _short(value: float | None) -> str | None:
-    return None if value is None else f"{value:.6g}"
-
-
-def _number(query: Mapping[str, str], name: str, notices: list[str]) -> float | None:
-    text = query.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        notices.append(f"'{name}' in the address is '{text[:40]}', which is no number; it was left out.")
-        return None
-    return value
-
-
-def _integer(query: Mapping[str, str], name: str, notices: list[str]) -> int | None:
-    text = query.get(name, "").strip()
-    if not text:
-        return None
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()):
-        notices.append(f"'{name}' in the address is '{text[:40]}', which is no whole number; it was left out.")
-        return None
-    return int(text[:12])

@@ -12,7 +12,8 @@ import pytest
 import components
 from components.views.address import settle
 from earmark.edits import MAX_EDITS, Edit
-from earmark.links import TABS, BrowseView, Filter, HeardView, Link, ReadView, api_href, flag, media_href, short_link, unit_media_href
+from earmark.links import TABS, BrowseView, Filter, HeardView, Link, ReadView, api_href, media_href, short_link, unit_media_href
+from earmark.parameters import flag
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.units import UnitId
