@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from .errors import BadInput, NotFound
 from .links import MAX_TEXT, MAX_WORD_LIST
+from .lists import parse_list
 from .live.texts.words import parse_words, words_in_corpus
 from .parameters import flag
 from .shelf.pairs import compare, unit_id
@@ -23,7 +24,7 @@ from .web.answers import ByteCache, answered, bytes_response, parameter, unit_of
 from .web.find import find, found_json
 from .web.media import media_routes
 from .web.preview import preview_routes
-from .web.records import card_json, csv_text, dictionaries_json, examples_csv, hits_json, montage_json, pair_json, units_rows, words_json
+from .web.records import card_json, csv_text, dictionaries_json, examples_csv, hits_json, list_rows, montage_json, pair_json, units_rows, words_json
 
 __all__ = ["card_json", "dictionaries_json", "hits_json", "routes"]
 
@@ -101,6 +102,17 @@ def routes(store: Store) -> list[Route]:
         return bytes_response(request, body, "application/json")
 
     @answered
+    async def collected(request: Request) -> Response:
+        picked, notices = parse_list(request.query_params)
+        if notices:
+            raise BadInput(" ".join(notices))
+        rows = await run_in_threadpool(list_rows, store, picked.units)
+        if _format(request) == "json":
+            return Response(encoded({"name": picked.name, "units": rows}), media_type="application/json")
+        columns = list(dict.fromkeys(column for row in rows for column in row)) or ["dictionary", "unit"]
+        return bytes_response(request, csv_text(rows, columns).encode(), "text/csv; charset=utf-8", "list.csv")
+
+    @answered
     async def montage(request: Request) -> Response:
         return Response(encoded(await run_in_threadpool(montage_json, store, unit_of(request))), media_type="application/json")
 
@@ -117,6 +129,7 @@ def routes(store: Store) -> list[Route]:
         Route("/api/compare/{a}/{b}", pair),
         Route("/api/units/{dictionary}", units),
         Route("/api/health/{dictionary}", health),
+        Route("/api/list", collected),
         Route("/api/montage/{dictionary}/{index}", montage),
         *media_routes(store, cache),
         *preview_routes(store),

@@ -8,10 +8,11 @@ from urllib.parse import quote, urlencode
 
 from .edits import MAX_EDITS, Edit, parse_edits
 from .errors import BadInput
+from .lists import UnitList, parse_list
 from .parameters import flag, integer, number, short
 from .units import UnitId
 
-TABS = ("browse", "feature", "audio", "text", "compare", "health", "about", "find")
+TABS = ("browse", "feature", "audio", "text", "compare", "health", "about", "find", "list")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
 LOOKS = ("stack", "snippet", "whole")
@@ -22,6 +23,8 @@ MAX_LINK_TEXT = 500
 MAX_WORD_LIST = 1_000
 TOKENS = {"audio": False, "text": True}
 """tabs for a sample of one's own, and whether places in it count tokens, not seconds"""
+EVERYWHERE = ("about", "find", "list")
+"""tabs of all dictionaries: their address names none"""
 EDITING = ("feature", *TOKENS)
 """tabs whose address carries edits of units"""
 DEFAULT_SORT = "words"
@@ -101,6 +104,8 @@ class Link:
     read: ReadView = ReadView()
     edits: tuple[Edit, ...] = ()
     """units turned up, down or off"""
+    collected: UnitList = UnitList()
+    """units from anywhere, under a name"""
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> tuple[Link, tuple[str, ...]]:
@@ -115,6 +120,8 @@ class Link:
         if tab == "feature" and unit is None and query.get("unit", "").strip():
             tab = "browse"
         own = tab in TOKENS
+        collected, unread = parse_list(query) if tab == "list" else (UnitList(), ())
+        notices += unread
         link = cls(
             tab=tab,
             dictionary=query.get("dictionary", "")[:80],
@@ -137,6 +144,7 @@ class Link:
             look=query["view"] if query.get("view") in LOOKS else DEFAULT_LOOK,
             read=_read(query, notices) if tab == "text" else ReadView(),
             edits=_edits(query, notices) if tab in EDITING else (),
+            collected=collected,
         )
         return link, tuple(notices)
 
@@ -156,7 +164,7 @@ class Link:
         on_card, on_pair = self.tab == "feature", self.tab == "compare"
         parts: dict[str, object] = {
             "tab": self.tab,
-            "dictionary": None if self.tab in {"about", "find"} else self.dictionary or None,
+            "dictionary": None if self.tab in EVERYWHERE else self.dictionary or None,
             "unit": self.unit if on_card or on_pair or self.tab == "text" else None,
             "other": self.other.dictionary if on_pair and self.other else None,
             "other_unit": self.other.index if on_pair and self.other else None,
@@ -184,6 +192,7 @@ class Link:
             r = self.read
             parts |= {"words": r.words or None, "in": None if r.where == "text" else r.where, "by": None if r.word_order == "auroc" else r.word_order}
             parts["text"] = r.text or None
+        parts |= self.collected.parameters() if self.tab == "list" else {}
         parts["edits"] = self.written_edits or None if self.tab in EDITING else None
         parts["rev"] = self.revision
         return urlencode({k: v for k, v in parts.items() if v is not None})

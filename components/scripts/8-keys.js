@@ -12,6 +12,7 @@
     audio: ["#em-audio-hits article .em-name", "#em-audio-clip .em-ex"],
     text: ["#em-text-hits article .em-name"],
     browse: ["#em-browse .em-row:not(.head) .em-name"],
+    list: ["#em-list .em-row .em-name"],
     find: ["#em-found .em-row:not(.head) .em-name"],
   };
   const HEARD = { feature: "#em-feature .em-ex", audio: "#em-audio-clip .em-ex", compare: "#em-compare .em-ex" };

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from earmark.errors import NotFound
 from earmark.links import BrowseView, Link
 from earmark.shelf.store import Store
+from earmark.units import UnitId
 from earmark.web.find import Found, clips_saying, find
 
 from .. import prose
@@ -101,9 +103,13 @@ def _name(store: Store, slug: str) -> str:
 
 
 def _rows(store: Store, found: list[Found]) -> tuple[tuple[str, Row], ...]:
-    rows = []
-    for f in found:
-        entry, frame = store.catalog.dictionary(f.dictionary), store.units_frame(f.dictionary)
-        corpus = store.corpus(store.dictionary(f.dictionary).corpus)
-        rows.append((_name(store, f.dictionary), unit_row(entry, corpus, frame.iloc[f.unit].to_dict(), float(frame["peak"].max()) or 1.0, f.why)))
-    return tuple(rows)
+    return tuple(placed_row(store, UnitId(f.dictionary, f.unit), f.why) for f in found)
+
+
+def placed_row(store: Store, unit: UnitId, why: str = "") -> tuple[str, Row]:
+    """A unit's dictionary in words, and its row. Raises EarmarkError for a unit that is not here."""
+    entry, frame = store.catalog.dictionary(unit.dictionary), store.units_frame(unit.dictionary)
+    if not 0 <= unit.index < len(frame):
+        raise NotFound(f"{unit.dictionary} has units 0 to {len(frame) - 1}; {unit.index} is none of them.")
+    corpus = store.corpus(store.dictionary(unit.dictionary).corpus)
+    return _name(store, unit.dictionary), unit_row(entry, corpus, frame.iloc[unit.index].to_dict(), float(frame["peak"].max()) or 1.0, why)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cards import Effects, Example, Hit, UnitCard, UnitLabel
-from ..errors import EarmarkError
+from ..errors import EarmarkError, NotFound
 from ..links import media_href
 from ..passages import around
 from ..shelf.pairs import Pair
@@ -258,6 +258,18 @@ def units_rows(store: Store, slug: str) -> list[dict[str, Any]]:
     frame = store.units_frame(slug).drop(columns=["strongest", "peaks_at"])
     whole = {"unit", "n_samples", "match_unit"}
     return [{k: _cell(v, k in whole) for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def list_rows(store: Store, units: Iterable[UnitId]) -> list[dict[str, Any]]:
+    """The same of collected units, in their order, each with its dictionary. Raises EarmarkError for one that is not here."""
+    asked, rows = tuple(units), []
+    known = {slug: units_rows(store, slug) for slug in {unit.dictionary for unit in asked}}
+    for unit in asked:
+        of = known[unit.dictionary]
+        if unit.index >= len(of):
+            raise NotFound(f"{unit.dictionary} has units 0 to {len(of) - 1}; {unit.index} is none of them.")
+        rows.append({"dictionary": unit.dictionary, **of[unit.index]})
+    return rows
 
 
 def _cell(value: Any, whole: bool) -> Any:

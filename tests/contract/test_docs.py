@@ -81,7 +81,8 @@ def test_example_links_open_as_they_are() -> None:
         if query:
             link, notices = Link.parse(dict(parse_qsl(query)))
             assert not notices
-            assert link.dictionary in slugs or link.tab == "find"
+            assert link.dictionary in slugs or link.tab in links.EVERYWHERE
+            assert {unit.dictionary for unit in link.collected.units} <= set(slugs)
             assert dict(parse_qsl(link.query())) == dict(parse_qsl(query))
         else:
             _, f, slug, unit = address.split("/")

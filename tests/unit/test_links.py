@@ -13,6 +13,7 @@ import components
 from components.views.address import settle
 from earmark.edits import MAX_EDITS, Edit
 from earmark.links import TABS, BrowseView, Filter, HeardView, Link, ReadView, api_href, media_href, short_link, unit_media_href
+from earmark.lists import UnitList
 from earmark.parameters import flag
 from earmark.settings import Settings
 from earmark.shelf.store import Store
@@ -50,6 +51,11 @@ LINKS = (
     (Link("feature", "d", 3, edits=(Edit(UnitId("d", 3), 2.5),)), "tab=feature&dictionary=d&unit=3&edits=3%3D2.5"),
     (Link("text", "d", edits=(Edit(UnitId("d", 3), 1.0, -2.0, 3.0),)), "tab=text&dictionary=d&edits=3%3D1-2%403.."),
     (Link("find", browse=BrowseView("/s k/")), "tab=find&q=%2Fs+k%2F"),
+    (Link("list"), "tab=list"),
+    (
+        Link("list", collected=UnitList("Ends & <b>", (UnitId("d", 3), UnitId("d", 7), UnitId("e", 0), UnitId("d", 1)))),
+        "tab=list&name=Ends+%26+%3Cb%3E&units=d%3A3%2C7%3Be%3A0%3Bd%3A1",
+    ),
 )
 
 
