@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -19,6 +19,7 @@ from ..inputs.text import Tokens
 from ..speech import Speech
 from ..units import Activations, FrameGrid, Grid, Hook, TokenGrid, TokenSample, Waveform
 from .capture import Replace, replacing, taking
+from .hearing import Hearing, Judged, Ways
 
 Site = Literal["residual", "neurons", "preactivation"]
 Sample = TypeVar("Sample", Waveform, TokenSample)
@@ -136,6 +137,18 @@ class AudioModel(LoadedModel[Waveform, FrameGrid]):
     @abstractmethod
     def read(self, sample: Waveform, replace: Replace | None = None) -> str:
         """What the model hears in the sound. Functions of `replace` get what `capture` gives at their hooks: no padding."""
+
+    @abstractmethod
+    def hear(self, sample: Waveform, ways: Ways, limit: Callable[[float], int], check: Callable[[], None] = lambda: None) -> Hearing:
+        """What it hears in several ways that share what comes before the first change; with each its words' probabilities in the plain transcript.
+
+        Each way hears what `read` hears in it by itself. limit: the seconds of a window -> the most tokens that it is written down with.
+        `check` is called now and then, and may raise. Raises BadInput for a model that hears no words.
+        """
+
+    @abstractmethod
+    def judge(self, sample: Waveform, text: str, ways: Sequence[Replace]) -> Judged:
+        """How probable the words of a given transcript are in several ways. Raises BadInput for a text or a sound that cannot be judged."""
 
 
 class TextModel(LoadedModel[TokenSample, TokenGrid]):

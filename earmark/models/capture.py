@@ -65,12 +65,37 @@ def replacing(root: nn.Module, replace: Replace) -> Iterator[None]:
 
     A function is called once for each sample of a batch. Raises BadInput, out of the forward pass, when it gives another shape.
     """
+    with _changing(root, list(replace), lambda hook, whole: [replace[hook](sample) for sample in whole]):
+        yield
+
+
+@contextmanager
+def forking(root: nn.Module, ways: Sequence[Replace]) -> Iterator[None]:
+    """While the block runs one pass over one sample, it goes several ways: what it gives has [n_ways, ...] in place of [1, ...].
+
+    The sample goes through once as far as the first hook that any of the ways changes; from there each goes its own, in one batch. Where none
+    changes anything, it stays one. A batch of as many samples as there are ways is not divided: each of them goes one way.
+    """
+
+    def changed(hook: Hook, whole: Tensor) -> list[Tensor]:
+        samples = whole.expand(len(ways), *whole.shape[1:])
+        return [way[hook](sample) if hook in way else sample for way, sample in zip(ways, samples, strict=True)]
+
+    with _changing(root, list(dict.fromkeys(hook for way in ways for hook in way)), changed):
+        yield
+
+
+@contextmanager
+def _changing(root: nn.Module, hooks: Sequence[Hook], new_samples: Callable[[Hook, Tensor], list[Tensor]]) -> Iterator[None]:
+    """new_samples: (hook, [batch, positions, width]) -> the samples of the batch that takes its place, each [positions, width]."""
 
     def changed(hook: Hook, value: Any) -> Any:
         whole = value[0] if isinstance(value, tuple) else value
-        new = torch.stack([replace[hook](sample) for sample in whole]).to(whole.dtype)
-        if new.shape != whole.shape:
-            raise BadInput(f"What replaces the {hook} has shape {tuple(new.shape)}; it must have {tuple(whole.shape)}, [batch, positions, width].")
+        samples = new_samples(hook, whole)
+        for sample in samples:
+            if sample.shape != whole.shape[1:]:
+                raise BadInput(f"What replaces the {hook} has shape {tuple(sample.shape)}; it must have {tuple(whole.shape[1:])}, [positions, width].")
+        new = torch.stack(samples).to(whole.dtype)
         return (new, *value[1:]) if isinstance(value, tuple) else new
 
     def on_input(hook: Hook) -> Callable[[nn.Module, Any], Any]:
@@ -80,7 +105,7 @@ def replacing(root: nn.Module, replace: Replace) -> Iterator[None]:
         return lambda _module, _args, output: changed(hook, output)
 
     with ExitStack() as handles:
-        for hook in replace:
+        for hook in hooks:
             module = root.get_submodule(hook.module)
             handle = module.register_forward_pre_hook(on_input(hook)) if hook.side == "input" else module.register_forward_hook(on_output(hook))
             handles.callback(handle.remove)

@@ -77,5 +77,10 @@ def _new_cache(network: Any) -> dict[str, Any]:
     """{the argument's name: an empty cache}"""
     from transformers import DynamicCache
 
+    return {cache_name(network): DynamicCache(config=network.config)}
+
+
+def cache_name(network: Any) -> str:
+    """The argument of a network's `forward` that takes its cache."""
     known = inspect.signature(network.forward).parameters
-    return {next(name for name in _CACHE_NAMES if name in known): DynamicCache(config=network.config)}
+    return next(name for name in _CACHE_NAMES if name in known)

@@ -11,7 +11,7 @@ Papers: arXiv:2006.11477, 2106.07447, 2110.13900.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,8 +25,9 @@ from ..inputs.annotations import ctc_speech
 from ..speech import Speech
 from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from .base import AudioModel, ModelFiles, ModelType
-from .capture import Replace, replacing, taking
+from .capture import Replace, forking, taking
 from .folder import has_head, load_network, load_part, open_folder
+from .hearing import Hearing, Judged, Ways, distances, letter_log_p, summed, word_spans
 
 FAMILY = "wav2vec2"
 MODEL_TYPES = (
@@ -84,44 +85,79 @@ class Wav2Vec2(AudioModel):
 
     def read(self, sample: Waveform, replace: Replace | None = None) -> str:
         """The letters that are likeliest at each frame, repetitions and blanks taken out (CTC); empty for a model without letters."""
-        if self._spelling is None:
-            return ""
-        with replacing(self.root, replace or {}):
-            return self._spelling.decode(self._logits(sample).argmax(axis=1).tolist()).strip()
+        return "" if self._spelling is None else self._written(self._logits(sample, [replace or {}])[0])
+
+    def _written(self, logits: NDArray[np.float32]) -> str:
+        """[n_frames, n_letters]"""
+        return self._spelling.decode(logits.argmax(axis=1).tolist()).strip()
 
     def letters(self, sample: Waveform) -> Speech | None:
         """By its best path, a letter lasting as long as the frames in a row that name it."""
-        if self._spelling is None:
-            return None
+        return None if self._spelling is None else self._timed(self._logits(sample, [{}])[0])
+
+    def _timed(self, logits: NDArray[np.float32]) -> Speech | None:
         names = self._spelling.convert_ids_to_tokens(range(self._model.config.vocab_size))
-        return ctc_speech(self._logits(sample), names, self._spelling.pad_token_id, *self.grid, separator=self._spelling.word_delimiter_token)
+        return ctc_speech(logits, names, self._spelling.pad_token_id, *self.grid, separator=self._spelling.word_delimiter_token)
+
+    def hear(self, sample: Waveform, ways: Ways, limit: Callable[[float], int], check: Callable[[], None] = lambda: None) -> Hearing:
+        """The whole sound in one pass, which ends by itself: no limit is needed."""
+        if self._spelling is None:
+            raise BadInput(f"{self.slug} has no letters, so that it hears no words. Choose a dictionary over a speech model that writes.")
+        check()
+        logits = self._logits(sample, ways(0))
+        texts = tuple(map(self._written, logits))
+        judged = self._judged(texts[0], *self._spelled(texts[0]), logits)
+        return Hearing(texts, judged, distances(logits), (True,) * len(logits), tuple(map(self._timed, logits)))
+
+    def judge(self, sample: Waveform, text: str, ways: Sequence[Replace]) -> Judged:
+        """Along the likeliest path that spells the text plainly. Raises BadInput as `cross_entropy` does."""
+        found = self._judged(text, *self._spelled(text, needed=True), self._logits(sample, [{}, *ways]))
+        return Judged(found.text, found.words, found.log_p[1:])
+
+    def _judged(self, text: str, letters: Sequence[int], places: Sequence[int], logits: NDArray[np.float32]) -> Judged:
+        """logits [n_ways, n_frames, n_letters of the model], plain ones first."""
+        log_p = logits - np.logaddexp.reduce(logits, axis=2, keepdims=True)
+        words = tuple(word for word in word_spans(text) if word[0] in places)
+        return Judged(text, words, summed(words, places, letter_log_p(log_p, letters, self._spelling.pad_token_id)))
 
     def cross_entropy(self, sample: Waveform, text: str, replace: Replace | None = None) -> NDArray[np.float32]:
         """[n_letters]: -log of the probability, in nats, of a transcript over all ways to spell it in time (CTC), in equal parts to its letters.
 
         Letters that the model does not have are left out. Raises BadInput for a text without any that it has, and for one too long for the sound.
         """
-        ids = self._letters_of(text)
-        if not ids:
-            raise BadInput(f"Of '{text[:60]}' {self.slug} has no letter. Bring a transcript in its language.")
-        with replacing(self.root, replace or {}):
-            steps = torch.from_numpy(self._logits(sample)).log_softmax(dim=1)[:, None]
+        ids, _ = self._spelled(text, needed=True)
+        steps = torch.from_numpy(self._logits(sample, [replace or {}])[0]).log_softmax(dim=1)[:, None]
         loss = F.ctc_loss(steps, torch.tensor([ids]), torch.tensor([len(steps)]), torch.tensor([len(ids)]), blank=self._spelling.pad_token_id, reduction="sum")
         if not torch.isfinite(loss):
             raise BadInput(f"The transcript has {len(ids)} letters, too many for {len(steps)} frames of sound. Bring the sound's own transcript.")
         return np.full(len(ids), float(loss) / len(ids), np.float32)
 
-    def _letters_of(self, text: str) -> list[int]:
-        """Ids of a transcript's letters, in whichever case the model has them, words apart by its own mark."""
-        known = {} if self._spelling is None else self._spelling.get_vocab()
-        spelled = "" if self._spelling is None else (self._spelling.word_delimiter_token or " ").join(text.split())
-        cases = [(letter, letter.upper(), letter.lower()) for letter in spelled]
-        return [known[next(c for c in case if c in known)] for case in cases if not known.keys().isdisjoint(case)]
+    def _spelled(self, text: str, needed: bool = False) -> tuple[list[int], list[int]]:
+        """Ids of a transcript's letters, in whichever case the model has them, words apart by its own mark; and where the word of each begins, -1 for marks.
 
-    def _logits(self, sample: Waveform) -> NDArray[np.float32]:
-        """[n_frames, n_letters]"""
-        with torch.inference_mode():
-            return self._model(self._inputs(sample)).logits[0].float().numpy()
+        Letters that the model does not have are left out. `needed`: raises BadInput where none is left.
+        """
+        known = {} if self._spelling is None else self._spelling.get_vocab()
+        mark = getattr(self._spelling, "word_delimiter_token", None) or " "
+        ids, places = [], []
+        for start, end in word_spans(text):
+            cases = [(letter, letter.upper(), letter.lower()) for letter in text[start:end]]
+            own = [known[next(c for c in case if c in known)] for case in cases if not known.keys().isdisjoint(case)]
+            before = [known[mark]] if ids and own and mark in known else []
+            ids += before + own
+            places += [-1] * len(before) + [start] * len(own)
+        if needed and not ids:
+            raise BadInput(f"Of '{text[:60]}' {self.slug} has no letter. Bring a transcript in its language.")
+        return ids, places
+
+    def _logits(self, sample: Waveform, ways: Sequence[Replace]) -> NDArray[np.float32]:
+        """[n_ways, n_frames, n_letters]"""
+        inputs = self._inputs(sample)
+        if self._model.config.model_type == "wavlm":  # its first layer makes positions for the others, of as many samples as it sees itself
+            inputs = inputs.expand(len(ways), -1)
+        with torch.inference_mode(), forking(self.root, ways):
+            logits = self._model(inputs).logits.float()
+        return logits.expand(len(ways), -1, -1).numpy()
 
 
 def load(files: ModelFiles) -> Wav2Vec2:

@@ -20,14 +20,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 from transformers.utils import logging
 
 from ..errors import BadInput, MissingWeights
 from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from . import openai
 from .base import AudioModel, ModelFiles, ModelType
-from .capture import Replace, replacing, taking
+from .capture import Change, Replace, forking, taking
+from .decoding import greedy, token_limit
 from .folder import CANNOT_READ, load_network, load_part, load_tokenizer, open_folder
+from .hearing import SAME, Hearing, Judged, Ways, distances, joined, summed, token_places, word_spans
 
 FAMILY = "whisper"
 MODEL_TYPES = (ModelType("whisper", "Whisper", "https://huggingface.co/docs/transformers/model_doc/whisper"),)
@@ -100,46 +103,101 @@ class Whisper(AudioModel):
 
     def read(self, sample: Waveform, replace: Replace | None = None) -> str:
         """Greedy transcript without timestamps, window by window."""
+        return " ".join(filter(None, (self._read_window(window, replace or {}) for _, window in self._windows(sample))))
+
+    def _windows(self, sample: Waveform) -> list[tuple[int, np.ndarray]]:
+        """(number of its first position, samples) of each window; one at least."""
         samples = self.heard(sample)
-        starts = range(0, max(len(samples), 1), N_WINDOW_SAMPLES)
-        return " ".join(filter(None, (self._read_window(samples[s : s + N_WINDOW_SAMPLES], replace) for s in starts)))
+        return [(s // N_HOP_SAMPLES, samples[s : s + N_WINDOW_SAMPLES]) for s in range(0, max(len(samples), 1), N_WINDOW_SAMPLES)]
 
-    def _read_window(self, samples: np.ndarray, replace: Replace | None) -> str:
+    def _read_window(self, samples: np.ndarray, replace: Replace) -> str:
         with torch.inference_mode():
-            ids: Any = self._model.generate(encoder_outputs=self._encoded(samples, replace), do_sample=False, num_beams=1)
-        return self._decode(ids[0].tolist()).strip()
+            states = self._encoded(samples, [replace])
+            prompt = self._prompt(states)
+            return self._decode(list(greedy(self._model, states, prompt, token_limit(self._model, len(prompt))).ids)).strip()
 
-    def _encoded(self, samples: np.ndarray, replace: Replace | None) -> BaseModelOutput:
-        """What the decoder hears of a window; functions of `replace` get its real frames, padding passes as it is."""
+    def _encoded(self, samples: np.ndarray, ways: Sequence[Replace]) -> Tensor:
+        """[n_ways, 1500, width]: what the decoder hears of a window in each way; changes get its real frames, padding passes as it is."""
         n = _n_real(samples)
-        on_real = {hook: lambda x, change=change: torch.cat([change(x[:n]), x[n:]]) for hook, change in (replace or {}).items()}
-        with replacing(self.root, on_real):
-            return BaseModelOutput(last_hidden_state=self._model.model.encoder(self.mel(samples)).last_hidden_state)
+
+        def on_real(change: Change) -> Change:
+            return lambda x: torch.cat([change(x[:n]), x[n:]])
+
+        with forking(self.root, [{hook: on_real(change) for hook, change in way.items()} for way in ways]):
+            states = self._model.model.encoder(self.mel(samples)).last_hidden_state
+        return states.expand(len(ways), -1, -1)
+
+    def hear(self, sample: Waveform, ways: Ways, limit: Callable[[float], int], check: Callable[[], None] = lambda: None) -> Hearing:
+        """Window by window; a multilingual model writes each way in the language that it hears plainly."""
+        return joined([self._hear_window(window, ways(first), limit(len(window) / SAMPLE_RATE_HZ), check) for first, window in self._windows(sample)])
+
+    def _hear_window(self, samples: np.ndarray, ways: Sequence[Replace], limit: int, check: Callable[[], None]) -> Hearing:
+        check()
+        with torch.inference_mode():
+            states = self._encoded(samples, ways)
+            prompt = self._prompt(states[:1])
+            limit = min(limit, token_limit(self._model, len(prompt)))
+            plain = greedy(self._model, states[:1], prompt, limit, check=check)
+            moved = distances(states.numpy())
+            others = [greedy(self._model, states[n : n + 1], prompt, limit, plain.ids, check) if moved[n] > SAME else plain for n in range(1, len(ways))]
+        found = [plain, *others]
+        texts = tuple(self._decode(list(one.ids)).strip() for one in found)
+        judged = self._judged(plain.ids, np.stack([one.log_p for one in found]))
+        return Hearing(texts, judged, moved, tuple(one.ended for one in found))
+
+    def _judged(self, ids: Sequence[int], log_p: NDArray[np.floating]) -> Judged:
+        """log_p [n_ways, n_tokens] of a transcript's tokens."""
+        text = self._decode(list(ids)).strip()
+        words = word_spans(text)
+        return Judged(text, words, summed(words, token_places(self._decode, ids), log_p))
+
+    def judge(self, sample: Waveform, text: str, ways: Sequence[Replace]) -> Judged:
+        """One pass of the decoder over the transcript for all ways. Raises BadInput as `cross_entropy` does."""
+        ids = self._encode(" " + text.strip())
+        return self._judged(ids, -self._losses(sample, ids, ways)[:, :-1])
 
     def cross_entropy(self, sample: Waveform, text: str, replace: Replace | None = None) -> NDArray[np.float32]:
         """[n_tokens + 1]: -log of the probability, in nats, of each token of a transcript, given those before it, and of its end.
 
         The decoder begins as it does in `read`. Raises BadInput for a sound of more than one window, or a text longer than the decoder's positions.
         """
-        samples, ids = self.heard(sample), self._encode(" " + text.strip())
+        return self._losses(sample, self._encode(" " + text.strip()), [replace or {}])[0]
+
+    def _losses(self, sample: Waveform, ids: Sequence[int], ways: Sequence[Replace]) -> NDArray[np.float32]:
+        """[n_ways, n_tokens + 1]"""
+        samples = self.heard(sample)
         if len(samples) > N_WINDOW_SAMPLES:
             raise BadInput(f"The sound lasts {sample.duration_s:.1f} s; a transcript is judged over one window of at most {WINDOW_S} s. Bring a shorter one.")
         with torch.inference_mode():
-            prompt, end = self._prompt(samples), self._model.generation_config.eos_token_id
+            front: list[Replace] = [{}] if self._finds_language else []
+            states = self._encoded(samples, [*front, *ways])
+            prompt, end = self._prompt(states[:1]), self._model.generation_config.eos_token_id
             limit = self._model.config.max_target_positions - len(prompt)
             if len(ids) > limit:
                 raise BadInput(f"The transcript has {len(ids)} tokens; {self.slug} reads at most {limit} in one window. Bring a shorter one.")
-            fed = torch.tensor([[*prompt, *ids]])
-            logits = self._model(encoder_outputs=self._encoded(samples, replace), decoder_input_ids=fed).logits[0, len(prompt) - 1 :].float()
-        return F.cross_entropy(logits, torch.tensor([*ids, end]), reduction="none").numpy()
+            fed = torch.tensor([[*prompt, *ids]]).expand(len(ways), -1)
+            heard = BaseModelOutput(last_hidden_state=states[len(front) :])
+            logits = self._model(encoder_outputs=heard, decoder_input_ids=fed).logits[:, len(prompt) - 1 :].float()
+        wanted = torch.tensor([*ids, end]).expand(len(ways), -1)
+        return F.cross_entropy(logits.transpose(1, 2), wanted, reduction="none").numpy()
 
-    def _prompt(self, samples: np.ndarray) -> list[int]:
-        """What every transcript begins with: start, language and task where there are several, no timestamps."""
+    @property
+    def _finds_language(self) -> bool:
+        """Whether it writes in the language that it hears: several are known, and it was not set to one."""
+        known = self._model.generation_config
+        return getattr(known, "is_multilingual", False) and getattr(known, "language", None) is None
+
+    def _prompt(self, states: Tensor) -> list[int]:
+        """What every transcript begins with: start, language and task where there are several, no timestamps. states [1, 1500, width], of the plain run."""
         known: Any = self._model.generation_config
         prompt = [known.decoder_start_token_id]
+        if self._finds_language:
+            prompt.append(int(self._model.detect_language(encoder_outputs=BaseModelOutput(last_hidden_state=states), generation_config=known)))
+        elif getattr(known, "is_multilingual", False):
+            code = known.language.lower().strip("<|>")
+            prompt.append(known.lang_to_id[f"<|{TO_LANGUAGE_CODE.get(code, code)}|>"])
         if getattr(known, "is_multilingual", False):
-            language = self._model.detect_language(encoder_outputs=self._encoded(samples, None), generation_config=known)
-            prompt += [int(language), known.task_to_id["transcribe"]]
+            prompt.append(known.task_to_id[getattr(known, "task", None) or "transcribe"])
         without = getattr(known, "no_timestamps_token_id", None)
         return prompt if without is None else [*prompt, without]
 

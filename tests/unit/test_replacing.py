@@ -132,7 +132,7 @@ def test_hooks_come_off_whatever_happens(pair: tuple[TextModel, Any]) -> None:
     plain = model.logits(sample)
     with pytest.raises(ZeroDivisionError):
         model.logits(sample, {hook: lambda x: x / (1 // 0)})
-    with pytest.raises(BadInput, match=r"replaces the input of .* has shape \(1, \d+, 3\); it must have \(1, \d+, 24\)"):
+    with pytest.raises(BadInput, match=r"replaces the input of .* has shape \(\d+, 3\); it must have \(\d+, 24\)"):
         model.logits(sample, {hook: lambda x: x[:, :3]})
     assert hooks_of(model) == 0
     torch.testing.assert_close(model.logits(sample), plain)
