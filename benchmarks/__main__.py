@@ -34,6 +34,7 @@ BENCHMARKS = (
     Benchmark("serving", 120),
     Benchmark("reads", 120),
     Benchmark("notebook", 240, one_thread=True),
+    Benchmark("training", 400, one_thread=True),
 )
 
 LONG = (
@@ -41,6 +42,7 @@ LONG = (
     Benchmark("build_text", 3600, one_thread=True),
     Benchmark("build_memory", 1800, one_thread=True),
     Benchmark("notebook", 3600, one_thread=True),
+    Benchmark("training", 900, one_thread=True),
     Benchmark("whole_size", 3600),
     Benchmark("dashboard", 3600, one_thread=True),
 )
