@@ -9,7 +9,7 @@ from html import escape
 
 Point = tuple[float, float]
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 200, 64, 132, 28, 34
-_INKS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed")
+_INKS = ("#3b82f6", "#d97706", "#059669", "#db2777", "#7c3aed")
 _STYLE = """text{font:12px system-ui,sans-serif;fill:#333}.title{font-weight:600}.axis{stroke:#888;fill:none}.grid{stroke:#8884;fill:none}
 @media(prefers-color-scheme:dark){svg{background:#111}text{fill:#ddd}}"""
 
@@ -42,7 +42,7 @@ def training_svg(log: Sequence[Mapping[str, float]]) -> str:
 def pareto_svg(runs: Sequence[tuple[str, float, float]]) -> str:
     """(name, L0, FVU) of each run; the line joins those that no other beats in both."""
     ahead = front(runs)
-    panel = Panel("FVU against L0, on held-out positions", {"no run beats": [(l0, fvu) for _, l0, fvu in ahead]}, "L0: active units at a position")
+    panel = Panel("FVU against L0, on held-out positions", {"none is better": [(l0, fvu) for _, l0, fvu in ahead]}, "L0: active units at a position")
     return svg([Panel(panel.title, panel.series, panel.x_title, marks=[(l0, fvu, name) for name, l0, fvu in runs])], height=360)
 
 
@@ -72,7 +72,8 @@ def _panel(panel: Panel, height: int) -> str:
     if not points:
         return title + f'<text x="{_LEFT}" y="48">Nothing was measured.</text>'
     log_y = panel.log_y and all(y > 0 for _, y in points)
-    (x_low, x_high), (y_low, y_high) = _range([x for x, _ in points]), _range([math.log10(y) if log_y else y for _, y in points])
+    ys = [y for _, y in points]
+    (x_low, x_high), (y_low, y_high) = _range([x for x, _ in points]), _logs(ys) if log_y else _range(ys)
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = (x - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT)
@@ -99,13 +100,22 @@ def _panel(panel: Panel, height: int) -> str:
         left, top = at(x, y)
         told = escape(f"{name}: {_number(x)}, {_number(y)}")
         parts.append(f'<circle cx="{left}" cy="{top}" r="4" fill="{_INKS[0]}"><title>{told}</title></circle>')
-        parts.append(f'<text x="{left + 7}" y="{top - 6}">{escape(name)}</text>')
+        parts.append(f'<text x="{left + 7}" y="{top - 6 if top > _TOP + 12 else top + 18}">{escape(name)}</text>')
     return "".join(parts)
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    """From 0, or where the values begin below it, to a round number above them."""
+    low, high = min(0.0, *values), max(0.0, *values)
+    step = 10.0 ** math.floor(math.log10(max(high, -low) or 1.0))
+    whole = next(n for n in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if n * step >= max(high, -low))
+    return (-whole * step if low < 0 else 0.0), (whole * step if high > 0 or low == 0 else 0.0)
+
+
+def _logs(values: Sequence[float]) -> tuple[float, float]:
+    """Logarithms of base 10, with some room where all are the same."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    return (low, high) if high - low > 1e-6 else (low - 0.1, low + 0.1)
 
 
 def _number(value: float) -> str:
