@@ -238,6 +238,10 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
             found = self.network(ids)
         return (found if isinstance(found, Tensor) else found.logits)[0, sample.n_before :].float()
 
+    def logits_in(self, sample: TokenSample, ways: Sequence[Replace]) -> Tensor:
+        """float32 [n_ways, n_positions, vocabulary]: the same in several ways."""
+        return torch.stack([self.logits(sample, way) for way in ways])
+
     def check_head(self) -> None:
         """Raise BadInput for a model without the head that predicts tokens."""
         if not self.predicts:

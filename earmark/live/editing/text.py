@@ -44,15 +44,18 @@ class NextChange:
     p_edited: float
 
 
+Tokens = tuple[NextChange, ...]
+
+
 @dataclass(frozen=True)
 class PositionChange:
     """What the model expects after one token of the text."""
 
     kl: float
     """KL(plain || edited), nats"""
-    gained: tuple[NextChange, ...]
+    gained: Tokens
     """tokens that became likelier, by how much"""
-    lost: tuple[NextChange, ...]
+    lost: Tokens
     p_plain: float | None
     """of the token that did come next; None at the text's last"""
     p_edited: float | None
@@ -134,20 +137,25 @@ def _positions(model: TextModel, plain: Tensor, edited: Tensor, losses: Sequence
             yield PositionChange(kl, gained, lost, *of_next)
 
 
-def _compared(model: TextModel, plain: Tensor, edited: Tensor) -> list[tuple[float, tuple[NextChange, ...], tuple[NextChange, ...]]]:
+def _compared(model: TextModel, plain: Tensor, edited: Tensor) -> list[tuple[float, Tokens, Tokens]]:
     """(KL, tokens that gained, tokens that lost) for each row of logits [n, vocabulary]."""
     logs = [logits.double().log_softmax(dim=1) for logits in (plain, edited)]
     p, q = (log.exp() for log in logs)
     kl = (p * (logs[0] - logs[1])).sum(dim=1).clamp_min(0).tolist()
+    return [(each, *ends) for each, ends in zip(kl, changed_most(model, p, q), strict=True)]
+
+
+def changed_most(model: TextModel, plain: Tensor, edited: Tensor) -> list[tuple[Tokens, Tokens]]:
+    """(tokens that gained, tokens that lost) for each row of probabilities [n, vocabulary], the most changed first."""
     ends = []
     for sign in (1, -1):
-        changes, ids = (sign * (q - p)).topk(min(N_NEXT, p.shape[1]), dim=1)
-        before, after = (share.gather(1, ids) for share in (p, q))
+        changes, ids = (sign * (edited - plain)).topk(min(N_NEXT, plain.shape[1]), dim=1)
+        before, after = (share.gather(1, ids) for share in (plain, edited))
         ends.append([_listed(model, *row) for row in zip(*(t.tolist() for t in (ids, changes, before, after)), strict=True)])
-    return list(zip(kl, *ends, strict=True))
+    return list(zip(*ends, strict=True))
 
 
-def _listed(model: TextModel, ids: list[int], changes: list[float], before: list[float], after: list[float]) -> tuple[NextChange, ...]:
+def _listed(model: TextModel, ids: list[int], changes: list[float], before: list[float], after: list[float]) -> Tokens:
     n = sum(change >= MIN_CHANGE for change in changes)
     return tuple(map(NextChange, model.tokens_of(ids[:n]), before, after))
 
