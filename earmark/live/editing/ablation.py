@@ -216,16 +216,18 @@ def _how(n: int, text: bool) -> str:
 
 
 def _told_likelihood(of: str, found: Measured) -> str:
-    numbers = f"{found.unit:+.3f} nats a {of} on average, under the control {found.control:+.3f}; chance makes such a difference in {found.chance:.0%} of cases"
-    if not found.clear:
-        return f"No clear effect on the {of}s after its peaks ({numbers})."
-    return f"Without it the {of}s after its peaks are {'less' if found.unit < found.control else 'more'} likely ({numbers})."
+    way = f"{'less' if found.unit < found.control else 'more'} likely" if found.clear else ""
+    said = f"Without it the {of}s after its peaks are {way}" if way else f"No clear effect on the {of}s after its peaks"
+    return f"{said}: {found.unit:+.3f} nats each on average, {found.control:+.3f} under the control ({_by_chance(found)})."
 
 
 def _told_expectation(found: Measured | None) -> str:
     if found is None:
         return ""
-    numbers = f"KL {found.unit:.3f} nats, under the control {found.control:.3f}; chance makes such a difference in {found.chance:.0%} of cases"
-    if not found.clear:
-        return f"What the model expects there moves no more than without another unit ({numbers})."
-    return f"What the model expects right after the peak moves {'more' if found.unit > found.control else 'less'} than without another unit ({numbers})."
+    more = ("more" if found.unit > found.control else "less") if found.clear else "no more"
+    numbers = f"KL {found.unit:.3f} nats against {found.control:.3f} ({_by_chance(found)})"
+    return f"What the model expects right after the peak moves {more} than under the control: {numbers}."
+
+
+def _by_chance(found: Measured) -> str:
+    return f"by chance as far apart: {100 * found.chance:.2g} %"
