@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -18,7 +19,7 @@ from ..errors import BadInput, unknown
 from ..inputs.text import Tokens
 from ..speech import Speech
 from ..units import Activations, FrameGrid, Grid, Hook, TokenGrid, TokenSample, Waveform
-from .capture import Replace, replacing, taking
+from .capture import Replace, forking, replacing, taking
 from .hearing import Hearing, Judged, Ways
 
 Site = Literal["residual", "neurons", "preactivation"]
@@ -232,15 +233,19 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         Functions of `replace` get what `capture` gives at their hooks, [n_tokens, width] with what stands in front of the text. Raises BadInput
         as `capture` does, and for a model without the head that predicts tokens.
         """
-        self.check_head()
-        ids = self._ids(sample)
-        with torch.inference_mode(), replacing(self.root, replace or {}):
-            found = self.network(ids)
-        return (found if isinstance(found, Tensor) else found.logits)[0, sample.n_before :].float()
+        return self._logits(sample, replacing(self.root, replace or {}))[0]
 
     def logits_in(self, sample: TokenSample, ways: Sequence[Replace]) -> Tensor:
-        """float32 [n_ways, n_positions, vocabulary]: the same in several ways."""
-        return torch.stack([self.logits(sample, way) for way in ways])
+        """float32 [n_ways, n_positions, vocabulary]: the same in several ways, which share what comes before the first change."""
+        return self._logits(sample, forking(self.root, ways)).expand(len(ways), -1, -1)
+
+    def _logits(self, sample: TokenSample, changing: AbstractContextManager[None]) -> Tensor:
+        """[batch, n_positions, vocabulary]"""
+        self.check_head()
+        ids = self._ids(sample)
+        with torch.inference_mode(), changing:
+            found = self.network(ids)
+        return (found if isinstance(found, Tensor) else found.logits)[:, sample.n_before :].float()
 
     def check_head(self) -> None:
         """Raise BadInput for a model without the head that predicts tokens."""

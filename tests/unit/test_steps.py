@@ -93,6 +93,18 @@ def test_each_position_is_changed_once_and_stays_changed(model: TextModel, monke
     assert seen == [N_FIRST, *[1] * (len(ids) - N_FIRST)]
 
 
+def test_several_ways_in_one_pass(model: TextModel) -> None:
+    """Each gives what it gives alone, wherever it parts from the others; ways that change nothing go together."""
+    sample, early, late = model.tokenize(SENTENCE), model.hook("neurons", 0), model.hook("residual", 1)
+    ways = [{}, {late: bent(0)}, {early: bent(1)}, {early: bent(2), late: bent(3)}]
+    found = model.logits_in(sample, ways)
+    for way, logits in zip(ways, found, strict=True):
+        torch.testing.assert_close(logits, model.logits(sample, way), atol=2e-4, rtol=1e-3)
+    assert not torch.allclose(found[1], found[2], atol=1e-2) and hooks_of(model) == 0
+    same = model.logits_in(sample, [{}, {}])
+    assert torch.equal(same[0], model.logits(sample)) and torch.equal(same[0], same[1])
+
+
 def test_limits_are_told(model: TextModel, tmp_path: Path) -> None:
     steps = Steps(model)
     steps.read((1,) * 60)
