@@ -190,10 +190,16 @@ def measured(pairs: Sequence[tuple[float, float]]) -> Measured:
 
 def affected(rans: Sequence[Ran]) -> tuple[Affected, ...]:
     """Words in any case of letters and without the marks around them, whose changes sum to more than those of any word do under the control."""
-    groups: dict[str, list[tuple[str, float, float]]] = {}
-    for word, change, control in itertools.chain.from_iterable(zip(ran.words, ran.changes, ran.controls, strict=True) for ran in rans):
-        groups.setdefault(Span(word, 0.0, 0.0).word or word, []).append((word, float(change), float(control)))
-    rows = [Affected(group[0][0], *(float(np.mean([row[i] for row in group])) for i in (1, 2)), len(group)) for group in groups.values()]
+    groups: dict[str, list[tuple[float, float]]] = {}
+    written: dict[str, str] = {}
+    for word, *changes in itertools.chain.from_iterable(zip(ran.words, ran.changes.tolist(), ran.controls.tolist(), strict=True) for ran in rans):
+        name = Span(word, 0.0, 0.0).word or word
+        groups.setdefault(name, []).append((changes[0], changes[1]))
+        written.setdefault(name, word)
+    rows = []
+    for name, group in groups.items():
+        change, control = np.mean(group, axis=0).tolist()
+        rows.append(Affected(written[name], change, control, len(group)))
     limit = max(abs(row.control) * row.n for row in rows)
     beyond = [row for row in rows if abs(row.change) * row.n > limit]
     return tuple(sorted(beyond, key=lambda row: -abs(row.change) * row.n)[:N_AFFECTED])
