@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from earmark.errors import BadInput, Stopped
 from earmark.models import FAMILIES
@@ -25,39 +23,13 @@ from earmark.models.wav2vec2 import Wav2Vec2
 from earmark.models.whisper import Whisper
 from earmark.units import SAMPLE_RATE_HZ, Hook, Waveform
 from tests.fixtures.models import LETTERS, SPEECH, make_speech
-
-N_VOCAB, END = 60, 2
-
-
-def sound(seed: int, duration_s: float) -> Waveform:
-    random = np.random.default_rng(seed)
-    t = np.arange(round(duration_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    tones = sum(0.2 * np.sin(2 * np.pi * f * t) * (np.sin(2 * np.pi * g * t) > 0) for f, g in random.uniform((100, 1), (3000, 6), (3, 2)))
-    return Waveform((tones + random.normal(0, 0.02, len(t))).astype(np.float32))
+from tests.fixtures.speech_toy import END, make_whisper, tones
 
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
-    """Random weights that are large enough for its words to change with the sound; it never ends before its limit of 40 tokens."""
     folder = tmp_path_factory.mktemp("whisper")
-    torch.manual_seed(11)
-    ids = {"vocab_size": N_VOCAB, "bos_token_id": 1, "eos_token_id": END, "pad_token_id": END, "decoder_start_token_id": 1}
-    config = WhisperConfig(
-        d_model=16, encoder_layers=3, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24,
-        max_target_positions=64, suppress_tokens=None, begin_suppress_tokens=None, **ids,
-    )  # fmt: skip
-    model = WhisperForConditionalGeneration(config)
-    for name, parameter in model.named_parameters():
-        if "layer_norm" not in name:
-            torch.nn.init.normal_(parameter, 0.0, 0.4)
-    model.generation_config.max_length = 40
-    model.generation_config.suppress_tokens = [0, 3, 17, 18]
-    model.generation_config.begin_suppress_tokens = [END, 30, 31]
-    model.save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)
-    words = Tokenizer(models.WordLevel({"</s>" if i == END else f"w{i}": i for i in range(N_VOCAB)}, unk_token="w0"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="w0", eos_token="</s>").save_pretrained(folder)
+    make_whisper(folder)
     return FAMILIES["whisper"](ModelFiles("m", {"folder": folder}))
 
 
@@ -66,9 +38,10 @@ def states_of(model: Whisper, heard: Waveform) -> Tensor:
         return model._model.model.encoder(model.mel(heard.samples)).last_hidden_state
 
 
-def generated(model: Whisper, heard: Waveform, **more: Any) -> list[int]:
+def generated(model: Whisper, heard: Waveform) -> list[int]:
     with torch.inference_mode():
-        return model._model.generate(model.mel(heard.samples), do_sample=False, num_beams=1, **more)[0].tolist()
+        found: Any = model._model.generate(model.mel(heard.samples), do_sample=False, num_beams=1)
+    return found[0].tolist()
 
 
 def bent(x: Tensor) -> Tensor:
@@ -81,7 +54,7 @@ def bent(x: Tensor) -> Tensor:
 def test_greedy_equals_transformers_generate(whisper: Whisper) -> None:
     found = {}
     for seed in range(6):
-        heard = sound(seed, 1.0 + seed)
+        heard = tones(seed, 1.0 + seed)
         expected = [token for token in generated(whisper, heard) if token != END]
         ours = greedy(whisper._model, states_of(whisper, heard), [1], token_limit(whisper._model, 1))
         assert list(ours.ids) == expected
@@ -92,7 +65,7 @@ def test_greedy_equals_transformers_generate(whisper: Whisper) -> None:
 
 
 def test_a_transcript_that_ends(whisper: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = sound(1, 2.0)
+    heard = tones(1, 2.0)
     tokens = generated(whisper, heard)
     last = next(n for n in range(3, len(tokens)) if tokens[n] not in tokens[:n])
     monkeypatch.setattr(whisper._model.generation_config, "eos_token_id", tokens[last])
@@ -107,10 +80,10 @@ def test_a_transcript_that_ends(whisper: Whisper, monkeypatch: pytest.MonkeyPatc
 
 def test_a_draft_changes_nothing_but_the_work(whisper: Whisper) -> None:
     """Whatever the draft: right, wrong somewhere, shifted, too long, of another sound, or nothing."""
-    heard = sound(3, 4.0)
+    heard = tones(3, 4.0)
     states, random = states_of(whisper, heard), np.random.default_rng(0)
     alone = greedy(whisper._model, states, [1], 40)
-    right, other = list(alone.ids), list(greedy(whisper._model, states_of(whisper, sound(4, 2.0)), [1], 40).ids)
+    right, other = list(alone.ids), list(greedy(whisper._model, states_of(whisper, tones(4, 2.0)), [1], 40).ids)
     drafts = [right, [], right[5:], [7, 8, *right], other, right[:20] + other[:20], [*right[:10], 9, *right[11:]], [*right[:10], *right[12:]]]
     drafts += [[int(token) if random.random() < 0.2 else kept for token, kept in zip(random.integers(4, 60, 40), right, strict=True)] for _ in range(5)]
     passes = []
@@ -123,7 +96,7 @@ def test_a_draft_changes_nothing_but_the_work(whisper: Whisper) -> None:
 
 
 def test_probabilities_of_a_draft_are_teacher_forced(whisper: Whisper) -> None:
-    heard, draft = sound(5, 2.0), [4, 9, 33, 33, 8]
+    heard, draft = tones(5, 2.0), [4, 9, 33, 33, 8]
     with torch.inference_mode():
         logits = whisper._model(whisper.mel(heard.samples), decoder_input_ids=torch.tensor([[1, *draft]])).logits[0].double()
     expected = [float(row[token] - torch.logsumexp(row, 0)) for row, token in zip(logits, draft, strict=False)]
@@ -141,7 +114,7 @@ def test_decoding_can_be_stopped(whisper: Whisper) -> None:
             raise Stopped("enough")
 
     with pytest.raises(Stopped):
-        greedy(whisper._model, states_of(whisper, sound(0, 1.0)), [1], 40, check=check)
+        greedy(whisper._model, states_of(whisper, tones(0, 1.0)), [1], 40, check=check)
 
 
 # -- several ways ----------------------------------------------------------------------------------------------------------
@@ -149,7 +122,7 @@ def test_decoding_can_be_stopped(whisper: Whisper) -> None:
 
 @pytest.mark.parametrize("site", ["residual", "preactivation", "neurons"])
 def test_every_way_hears_what_it_hears_alone(whisper: Whisper, site: str) -> None:
-    heard = sound(2, 3.0)
+    heard = tones(2, 3.0)
     early, late = whisper.hook(site, 0), whisper.hook(site, 2)
     ways: list[Replace] = [{}, {late: bent}, {early: bent, late: torch.zeros_like}, {early: lambda x: x.flip(1)}]
     passes: list[int] = []
@@ -170,14 +143,14 @@ def test_every_way_hears_what_it_hears_alone(whisper: Whisper, site: str) -> Non
 
 def test_a_way_that_changes_nothing_hears_the_same(whisper: Whisper) -> None:
     hook = whisper.hook("residual", 1)
-    found = whisper.hear(sound(2, 3.0), lambda first: [{}, {}, {hook: lambda x: x.clone()}], lambda seconds: 40)
+    found = whisper.hear(tones(2, 3.0), lambda first: [{}, {}, {hook: lambda x: x.clone()}], lambda seconds: 40)
     assert found.texts[0] == found.texts[1] == found.texts[2]
     assert np.array_equal(found.judged.log_p, found.judged.log_p[[0, 0, 0]])
 
 
 def test_windows_and_the_limit(whisper: Whisper) -> None:
     """35 s are two windows: a change knows where the second begins; each is stopped at the limit for its seconds."""
-    heard, hook = sound(6, 35.0), whisper.hook("residual", 1)
+    heard, hook = tones(6, 35.0), whisper.hook("residual", 1)
     seen: list[tuple[int, int]] = []
 
     def ways(first: int) -> Sequence[Replace]:

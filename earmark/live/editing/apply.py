@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,9 +22,14 @@ from ...edits import Edit, check_apart
 from ...errors import BadInput
 from ...models.capture import Change, Replace
 from ...runtime import Opened
+from ...shelf.catalog import Catalog
 from ...units import FrameGrid, Hook
 
 _Steps = list[tuple[Dictionary, list[Edit]]]
+_SENSES = {
+    "text": ("hears sounds; it reads no text", "Edit units of a language model, or bring a sound."),
+    "audio": ("reads texts; it hears no sound", "Edit units of a speech model, or bring a text."),
+}
 _EDGE = 1e-9
 """of a position: a time that stands on the edge between two belongs to the second, however it was rounded"""
 
@@ -43,6 +49,21 @@ def replacing_edits(opened: Sequence[Opened], edits: Sequence[Edit], grid: Frame
         if own:
             by_hook.setdefault(one.hook, []).append((one.dictionary, own))
     return {hook: _change(steps, grid, spared, first) for hook, steps in by_hook.items()}
+
+
+def model_of_edits(catalog: Catalog, edits: Sequence[Edit], modality: Literal["audio", "text"]) -> tuple[str, tuple[str, ...]]:
+    """(model, dictionaries) of edits. Raises BadInput for no edits, for those of several models, and for a model of another modality."""
+    slugs = tuple(dict.fromkeys(edit.unit.dictionary for edit in edits))
+    models = list(dict.fromkeys(catalog.dictionary(slug).model for slug in slugs))
+    if not models:
+        raise BadInput("There is no edit. Write DICTIONARY:UNIT=FACTOR, such as whisper-tiny.en-l2-sae:1301=0.")
+    model, *others = models
+    if others:
+        raise BadInput(f"The edits are of {len(models)} models, {' and '.join(models)}. Edit units of one at a time.")
+    if catalog.model(model).modality != modality:
+        does, wants = _SENSES[modality]
+        raise BadInput(f"{model} {does}. {wants}")
+    return model, slugs
 
 
 def check_editable(opened: Sequence[Opened], edits: Sequence[Edit]) -> None:

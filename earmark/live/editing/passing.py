@@ -15,27 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...edits import Edit
-from ...errors import BadInput
 from ...models.base import TextModel
 from ...models.capture import Change, Replace, sparing
 from ...runtime import Opened, Runtime
 from ...shelf.store import Store
 from ...units import SINK_NORM, FrameGrid, Hook, TokenSample
-from .apply import check_editable, replacing_edits, through_saes
+from .apply import check_editable, model_of_edits, replacing_edits, through_saes
 
 
 def model_of_text_edits(store: Store, edits: Sequence[Edit]) -> tuple[str, tuple[str, ...]]:
     """(model, dictionaries) of edits. Raises BadInput for no edits, for those of several models, and for a model that reads no text."""
-    slugs = tuple(dict.fromkeys(edit.unit.dictionary for edit in edits))
-    models = list(dict.fromkeys(store.catalog.dictionary(slug).model for slug in slugs))
-    if not models:
-        raise BadInput("There is no edit. Write DICTIONARY:UNIT=FACTOR, such as smollm2-135m-l22-sae:40=0.")
-    model, *others = models
-    if others:
-        raise BadInput(f"The edits are of {len(models)} models, {' and '.join(models)}. Edit units of one at a time.")
-    if store.catalog.model(model).modality != "text":
-        raise BadInput(f"{model} hears sounds; it reads no text. Edit units of a language model, or bring a sound.")
-    return model, slugs
+    return model_of_edits(store.catalog, edits, "text")
 
 
 def text_model(runtime: Runtime, slug: str) -> TextModel:
