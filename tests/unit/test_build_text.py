@@ -27,6 +27,7 @@ from earmark.offline.tables.accumulate import PEAK_ROW
 from earmark.offline.tables.build import build
 from earmark.offline.tables.check import check
 from earmark.offline.tables.peaks import strongest
+from earmark.offline.training import source
 from earmark.offline.training.harvest import harvest_all
 from earmark.offline.training.source import is_held_out, training_positions
 from earmark.runtime import Runtime
@@ -127,7 +128,7 @@ def _tables(settings: Settings) -> dict[str, str]:
     return {f"{slug}/{n}": f["sha256"] for slug in SLUGS for n, f in files_of(settings.data / slug).items() if n.endswith(".parquet")}
 
 
-def test_stored_activations_give_the_same_tables(house: Settings, tmp_path: Path) -> None:
+def test_stored_activations_give_the_same_tables(house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One pass for several places, stopped in between and finished later; then the build never runs the model."""
     again = dataclasses.replace(house, data=tmp_path / "data", cache=tmp_path / "cache")
     shutil.copytree(house.data, again.data)
@@ -147,6 +148,9 @@ def test_stored_activations_give_the_same_tables(house: Settings, tmp_path: Path
     trained_on = training_positions(found[0], 0.3)
     held_out = sum(len(v) for v, own in found[0].groups() for v in [v[[is_held_out(found[0].corpus.ids[r], 0.3) for r in own]]])
     assert len(trained_on) + held_out == manifest["n_positions"] and float(trained_on.norm(dim=1).max()) < 1_000, "no sink is trained on"
+    monkeypatch.setattr(source, "MAX_BYTES", 1000)
+    mapped = source.of_corpus(found[0], 0.3).x
+    assert torch.equal(torch.cat(list(mapped.split(50))), trained_on), "what is too large for memory is read from the disk"
     build(again, SAE, None, 2)
     assert _tables(again) == _tables(house)
 

@@ -221,6 +221,21 @@ def test_the_factor_of_a_control_is_the_best_one() -> None:
     assert torch.equal(torch.from_numpy(found.encode(x).dense() > 0), torch.from_numpy(sae.encode(x).dense() > 0))
 
 
+def test_one_is_trained_beside_the_catalog(spoken: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """From a recipe's run and a corpus of the catalog into a folder of its own; what is in the catalog stays."""
+    monkeypatch.setenv("EARMARK_DATA", str(spoken.data))
+    monkeypatch.setenv("EARMARK_CACHE", str(spoken.cache))
+    before = {p: p.stat().st_mtime_ns for p in spoken.data.rglob("*")}
+    words = ["train", "--recipe", str(recipe_of(spoken)), "--run", "much shorter", "--out", str(tmp_path / "mine")]
+    assert main(words) == 0 and main([*words, "--dry-run"]) == 0
+    record = json.loads((tmp_path / "mine/training.json").read_text())
+    assert (record["settings"]["n_activations"], record["settings"]["k"], record["corpus"]) == (2_000, 4, "sounds")
+    assert record["command"].startswith("python -m earmark train toy-sae --out mine --n-units 24 --k 4")
+    assert {p: p.stat().st_mtime_ns for p in spoken.data.rglob("*")} == before
+    assert "topk: 16 -> 24 units" in capfd.readouterr().out
+    assert main([*words, "--run", "none"]) == 1 and "much shorter" in capfd.readouterr().err
+
+
 # -- recipes ---------------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ import torch
 from earmark.__main__ import main
 from earmark.dictionaries import open_checkpoint
 from earmark.errors import BadInput
+from earmark.learning.kinds import TRAINEES, trainee
 from earmark.learning.settings import TrainSettings, usual
 from earmark.offline.training import source
 from earmark.offline.training.command import flags_of, train_command
@@ -230,10 +231,9 @@ def test_a_dry_run_of_each_recipe_needs_no_weights(folder: Path, capfd: pytest.C
 
 
 def test_sizes_are_those_of_the_parameters() -> None:
-    for settings in (usual("topk", n_units=40, batch=64), usual("l1", n_units=40, batch=64), usual("tied_l1", n_units=40, batch=64)):
+    for kind in TRAINEES:
+        settings = usual(kind, n_units=40, k=3, batch=64)
         found = estimate(settings, 16, 1000)
-        from earmark.learning.kinds import trainee
-
         model = trainee(planted(100)[0], settings, torch.Generator().manual_seed(0))
         assert found.n_parameters == sum(p.numel() for p in model.parameters())
         assert found.activations_mb == pytest.approx(1000 * 16 * 4 / 1e6) and found.step_s is not None and found.step_s > 0

@@ -63,6 +63,18 @@ class Harvest:
             rows = file["rows"]
             return rows, file["sinks"] if "sinks" in file.files else np.zeros(len(rows), bool)
 
+    def mapped(self, number: int) -> NDArray[np.float32]:
+        """[n_positions, width] of one row group, sinks among them, left on the disk: the archive holds arrays as they are."""
+        path = _file(self.folder, number)
+        with zipfile.ZipFile(path) as archive, archive.open("values.npy") as member:
+            np.lib.format.read_magic(member)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+            header, stored_at = member.tell(), archive.getinfo("values.npy").header_offset
+        with path.open("rb") as file:
+            file.seek(stored_at + 26)  # of the member's own header: lengths of its name and of what else it says
+            n_name, n_more = np.frombuffer(file.read(4), "<u2")
+        return np.memmap(path, dtype, "r", stored_at + 30 + int(n_name) + int(n_more) + header, shape)
+
     def group(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """(values [n_positions, width], row of the sample of each position [n_positions]) of one row group, without sinks."""
         found = self.stored(number)

@@ -18,7 +18,7 @@ from ...learning.positions import Mapped, Positions, read_activations
 from .harvest import Harvest
 
 MAX_BYTES = 6 << 30
-"""more than this is not held in memory: files are read batch by batch, a corpus is refused"""
+"""more than this is not held in memory, but read from the disk batch by batch"""
 BLOCK = 512
 """stored positions that are held out, or not, together: neighbours are alike"""
 _PART = 1 << 16
@@ -52,7 +52,26 @@ def of_corpus(harvest: Harvest, share: float) -> Source:
         "corpus_revision": harvest.corpus.manifest["revision"],
         "held_out": "samples whose id has a sha256 that begins below held_out_share",
     }
-    return Source(training_positions(harvest, share), lambda: held_out_of(harvest, lambda name: is_held_out(name, share)), str(harvest.folder), about)
+    x = _learned(harvest, share)
+    return Source(x, lambda: held_out_of(harvest, lambda name: is_held_out(name, share)), str(harvest.folder), about)
+
+
+def _learned(harvest: Harvest, share: float) -> Positions:
+    """Of a corpus that is too large for memory, its files mapped."""
+    if sum(len(harvest.marks(number)[0]) for number in range(harvest.n_groups)) * harvest.hook.width * 4 <= MAX_BYTES:
+        return training_positions(harvest, share)
+    train_rows = _training_rows(harvest, share)
+    marks = [harvest.marks(number) for number in range(harvest.n_groups)]
+    fit = np.concatenate([train_rows[rows] & ~sinks for rows, sinks in marks])
+    return Mapped([harvest.mapped(number) for number in range(harvest.n_groups)], np.flatnonzero(fit))
+
+
+def _training_rows(harvest: Harvest, share: float) -> NDArray[np.bool_]:
+    """[n_samples]: whether training sees each. Raises BadInput where all are held out, or none."""
+    found = np.array([not is_held_out(name, share) for name in harvest.corpus.ids])
+    if found.all() or not found.any():
+        raise BadInput(f"Of {len(found)} samples {int((~found).sum())} are held out; some must be and some must not. Take a larger corpus.")
+    return found
 
 
 def held_out_of(harvest: Harvest, chosen: Callable[[str], bool]) -> Iterator[NDArray[np.float32]]:
@@ -63,12 +82,10 @@ def held_out_of(harvest: Harvest, chosen: Callable[[str], bool]) -> Iterator[NDA
 
 def training_positions(harvest: Harvest, held_out_share: float) -> Tensor:
     """[n, width] of all samples that are not held out."""
-    train_rows = np.array([not is_held_out(name, held_out_share) for name in harvest.corpus.ids])
-    if train_rows.all() or not train_rows.any():
-        raise BadInput(f"Of {len(train_rows)} samples {int((~train_rows).sum())} are held out; some must be and some must not. Take a larger corpus.")
+    train_rows = _training_rows(harvest, held_out_share)
     n = sum(int(train_rows[rows].sum()) for _, rows in harvest.groups())
     if n * harvest.hook.width * 4 > MAX_BYTES:
-        raise BadInput(f"The activations take more than {MAX_BYTES >> 30} GiB of memory. Train on a smaller corpus.")
+        raise BadInput(f"The activations take more than {MAX_BYTES >> 30} GiB of memory, where all are needed at once. Take a smaller corpus.")
     x = np.empty((n, harvest.hook.width), np.float32)
     filled = 0
     for values, rows in harvest.groups():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
+from ....learning.kinds import trainee
 from ....learning.loop import Training
 from ....learning.settings import TrainSettings
 
@@ -56,8 +58,7 @@ class Estimate:
 def estimate(settings: TrainSettings, width: int, n_positions: int | None, device: str = "cpu") -> Estimate:
     """Sizes from the shapes; time from some steps of small batches of random positions, on this machine."""
     n_units = settings.n_units
-    matrices = 1 if settings.kind == "tied_l1" else 2
-    n_parameters = matrices * width * n_units + n_units + width * (matrices - 1)
+    n_parameters = _n_parameters(settings, width)
     copies = 2 if "topk" in settings.kind else 5
     return Estimate(
         width,
@@ -68,6 +69,14 @@ def estimate(settings: TrainSettings, width: int, n_positions: int | None, devic
         None if n_positions is None else n_positions * width * 4 / 1e6,
         _step_s(settings, width, device) if n_parameters <= _MOST_TIMED else None,
     )
+
+
+def _n_parameters(settings: TrainSettings, width: int) -> int:
+    """From the shapes that a tiny one of the same kind has."""
+    tiny = replace(settings, n_units=7, k=1, batch=2, start="random")
+    sizes = {7: settings.n_units, 5: width}
+    shapes = [p.shape for p in trainee(torch.randn(4, 5), tiny, torch.Generator().manual_seed(0)).parameters()]
+    return sum(math.prod(sizes[n] for n in shape) for shape in shapes)
 
 
 def _step_s(settings: TrainSettings, width: int, device: str) -> float:
