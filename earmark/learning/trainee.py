@@ -37,6 +37,12 @@ class Active(NamedTuple):
         found[self.units[self.values != 0]] = True
         return found
 
+    def density(self, n_values: int) -> Tensor:
+        """Share of n_values, which is all of them, that is not 0; of many an estimate from every eighth position."""
+        if self.units is None:
+            return (self.values[::8] != 0).float().mean()
+        return (self.values != 0).sum() / n_values
+
 
 class Loss(NamedTuple):
     """Of one batch."""
@@ -61,10 +67,12 @@ class Trainee(torch.nn.Module, ABC):
         self.mean: Tensor
         self.scale: Tensor
         self.silent: Tensor
+        self.density: Tensor
         mean, scale = mean_and_scale(x, settings)
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
         self.register_buffer("silent", torch.zeros(settings.n_units, dtype=torch.int64))  # positions since each unit was last active
+        self.register_buffer("density", torch.tensor(1.0))  # share of the last batch's values that were not 0, about
         self.build(first_rows(x, mean, settings, generator))
 
     @abstractmethod
@@ -88,6 +96,7 @@ class Trainee(torch.nn.Module, ABC):
         """Remember of a batch what no gradient tells: which units were active."""
         self.silent += n_positions
         self.silent[active.fired(len(self.silent))] = 0
+        self.density.fill_(active.density(n_positions * len(self.silent)))
 
     @property
     def dead(self) -> Tensor:

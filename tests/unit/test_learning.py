@@ -114,6 +114,24 @@ def test_gradients_over_the_active_units_are_autograds(monkeypatch: pytest.Monke
         assert grad.numpy() == pytest.approx(found[1][name].numpy(), abs=1e-4 * grad.abs().max().item()), name
 
 
+@pytest.mark.parametrize("kind", ["l1", "l1_old_form", "tied_l1"])
+def test_gradients_of_few_units_are_those_of_all(kind: str) -> None:
+    x, _ = planted(400)
+    found = []
+    for density in (1.0, 0.0):
+        model = shaken(replace(CASES[kind], penalty=3.0), x)
+        model.density.fill_(density)
+        loss = model.loss(model.normalise(x), 0.7)
+        loss.total.backward()
+        assert (loss.active.units is None) == (density == 1.0)
+        fired = loss.active.fired(32)
+        found.append((loss.total.item(), fired, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}))
+    (whole, fired, grads), (few, also, others) = found
+    assert few == pytest.approx(whole, rel=1e-5) and torch.equal(fired, also) and set(grads) == set(others) == {n for n, _ in model.named_parameters()}
+    for name, grad in grads.items():
+        assert others[name].numpy() == pytest.approx(grad.numpy(), abs=1e-4 * grad.abs().max().item()), name
+
+
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 def test_products_in_half_precision_learn_nearly_the_same(settings: TrainSettings) -> None:
     """What a GPU does, tried on a CPU: products of matrices in bfloat16, all else in float32."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...dictionaries.base import SparseAutoencoder
+from ..sparse import rectified
 from ..trainee import Active, Loss, Trainee
 
 
@@ -18,20 +19,22 @@ class L1(Trainee):
 
     def build(self, rows: Tensor) -> None:
         self.W_dec = torch.nn.Parameter(rows.clone())
-        self.W_enc = torch.nn.Parameter(rows.T.clone().contiguous())
+        self.W_enc = torch.nn.Parameter(rows.clone().T)
         self.b_enc = torch.nn.Parameter(torch.zeros(len(rows)))
         self.b_dec = torch.nn.Parameter(torch.zeros(rows.shape[1]))
 
     def loss(self, x: Tensor, share: float = 1.0) -> Loss:
         """Both parts are means over positions."""
-        f = torch.relu((x - self.b_dec if self.settings.pre_bias else x) @ self.W_enc + self.b_enc)
-        x_hat = f @ self.W_dec + self.b_dec
-        shown = f if self.settings.unit_decoder else f * self.W_dec.norm(dim=1)
+        read = x - self.b_dec if self.settings.pre_bias else x
+        x_hat, f, units = rectified(read, self.W_enc, self.b_enc, self.W_dec, self.density)
+        x_hat = x_hat + self.b_dec
+        norms = self.W_dec.norm(dim=1)
+        shown = f if self.settings.unit_decoder else f * (norms if units is None else norms[units])
         parts = {
             "reconstruction": self.settings.reconstruction * (x - x_hat).pow(2).sum(dim=1).mean(),
-            "sparsity": share * self.settings.penalty * shown.sum(dim=1).mean(),
+            "sparsity": share * self.settings.penalty * shown.sum() / len(x),
         }
-        return Loss(parts["reconstruction"] + parts["sparsity"], parts, Active(x_hat, shown.detach(), None))
+        return Loss(parts["reconstruction"] + parts["sparsity"], parts, Active(x_hat, shown.detach(), units))
 
     @torch.no_grad()
     def folded(self) -> SparseAutoencoder:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...dictionaries.base import SparseAutoencoder
+from ..sparse import rectified
 from ..trainee import Active, Loss, Trainee
 
 
@@ -23,13 +24,12 @@ class TiedL1(Trainee):
 
     def loss(self, x: Tensor, share: float = 1.0) -> Loss:
         """The squared error is a mean over values, the penalty over positions."""
-        f = torch.relu(x @ self.W_dec.T + self.b_enc)
-        x_hat = f @ self.W_dec
+        x_hat, f, units = rectified(x, self.W_dec.T, self.b_enc, self.W_dec, self.density)
         parts = {
             "reconstruction": self.settings.reconstruction * (x - x_hat).pow(2).mean(),
-            "sparsity": share * self.settings.penalty * f.sum(dim=1).mean(),
+            "sparsity": share * self.settings.penalty * f.sum() / len(x),
         }
-        return Loss(parts["reconstruction"] + parts["sparsity"], parts, Active(x_hat, f.detach(), None))
+        return Loss(parts["reconstruction"] + parts["sparsity"], parts, Active(x_hat, f.detach(), units))
 
     def before_step(self) -> None:
         """Nothing: the gradient is taken whole, as the publisher's."""

@@ -42,8 +42,8 @@ class TopK(Trainee):
             values, units, starts = self._kept(torch.addmm(self.b_enc * norms, read, self.W_enc * norms).float())
             values = values.relu()
             f = values / norms[units].clamp_min(TINY)
-        x_hat = decoded(read, self.W_enc, self.b_enc, self.W_dec, f, units, starts) + self.b_dec
-        return Active(x_hat, values, units)
+        x_hat, _ = decoded(read, self.W_enc, self.b_enc, self.W_dec, f, units, starts)
+        return Active(x_hat + self.b_dec, values, units)
 
     def _kept(self, pre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """pre [n, n_units] -> (values [m], units [m], place of each position's first, and m, [n + 1]); m = n * k."""
