@@ -82,7 +82,7 @@ def test_tied_l1_equals_what_freud_computes() -> None:
     decoder = torch.nn.Linear(12, 16, bias=False)
     decoder.weight.data = F.normalize(model.W_dec.detach().T.clone(), dim=0)
     clips = x.view(4, 50, 16)
-    c = torch.relu(clips @ decoder.weight + model.b_enc.detach())
+    c = torch.relu(clips @ decoder.weight + model.get_parameter("b_enc").detach())
     l1_loss, mse = torch.norm(c, 1, dim=2).mean(), F.mse_loss(decoder(c), clips)
     loss = model.loss(model.normalise(x))
     assert torch.equal(model.normalise(x), x), "activations as the model gives them"
