@@ -13,8 +13,8 @@ from earmark.runtime import Runtime
 from earmark.shelf.pairs import compare
 from earmark.shelf.store import Store
 from earmark.units import UnitId
+from tests.browser.audio.conftest import PHONE, bring, save
 from tests.browser.conftest import Visitor
-from tests.browser.test_audio_tab import PHONE, app, base, bring, house, save  # noqa: F401
 from tests.fixtures.toy import sound
 
 A, B = UnitId("toy-sae", 3), UnitId("toy-neurons", 11)
@@ -31,7 +31,7 @@ def both_drawn(page: Page) -> None:
     page.wait_for_selector("#em-compare .em-ex:not([data-hear])", timeout=60_000)
 
 
-def test_two_units_over_a_clip_of_the_corpus(visitor: Visitor, house):  # noqa: F811
+def test_two_units_over_a_clip_of_the_corpus(visitor: Visitor, house):
     store, runtime = Store(house), Runtime(house)
     sample = store.corpus("sounds").ids[5]
     page = visitor.open(f"{LINK}&sample={sample}")
@@ -53,7 +53,7 @@ def test_two_units_over_a_clip_of_the_corpus(visitor: Visitor, house):  # noqa: 
     assert len(scales) == 2 and scales[0] == pytest.approx(scales[1], rel=0.02), "both lines share one scale"
 
 
-def test_the_figures_are_those_of_the_tables(visitor: Visitor, house):  # noqa: F811
+def test_the_figures_are_those_of_the_tables(visitor: Visitor, house):
     page = visitor.open(LINK)
     pair = compare(Store(house), A, B)
     bonds = page.locator(".em-bonds dd").all_inner_texts()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.audio.conftest import bring, save
 from tests.browser.axe import findings
 from tests.browser.conftest import Visitor
 from tests.browser.test_access import THEMES
-from tests.browser.test_audio_tab import app, base, bring, house, save  # noqa: F401
 from tests.fixtures.toy import sound
 
 
