@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from earmark.errors import EarmarkError
 from earmark.links import Link
 from earmark.live.desk import Desk
 from earmark.shelf.store import Store
@@ -101,6 +102,15 @@ class View:
     """HTML"""
     values: tuple[Any, ...]
     """what the components of the link's tab show"""
+    problem: str = ""
+    """HTML of what is wrong, in place of all that"""
+
+    def filled(self, parts: Sequence[Block]) -> list[tuple[Block, Any]]:
+        """The components of the link's tab, each with what it shows."""
+        if not self.problem:
+            return list(zip(parts, self.values, strict=True))
+        nothing = [(part, "" if isinstance(part, gr.HTML) else None) for part in parts]
+        return [(parts[0], self.problem), *nothing[1:]]
 
     def answer(self, number: int) -> str:
         """What the bridge brings."""
@@ -110,15 +120,19 @@ class View:
 def view_of(context: Context, query: Mapping[str, str]) -> View:
     link, notices = settle(context.store, *Link.parse(query))
     tab = next(t for t in context.tabs if link.tab == t.NAME)
-    values, title = tab.show(context, link)
-    return View(link, title, render("notice.html", notices=notices), tuple(values))
+    said = render("notice.html", notices=notices)
+    try:
+        values, title = tab.show(context, link)
+    except EarmarkError as error:  # such as a table that was damaged since: the other tabs work on
+        return View(link, f"{tab.TITLE} · Earmark", said, (), render("problem.html", problem=str(error), back=True))
+    return View(link, title, said, tuple(values))
 
 
 def visit(context: Context, page: Page, query: Mapping[str, str], number: int, there: bool) -> list[Any]:
     """One value for each of the page's outputs: tabs other than the link's are left as they are, and so is the first view that is there."""
     view = view_of(context, query)
-    shown = [view.values if name == view.link.tab else [gr.skip()] * len(parts) for name, parts in page.parts.items()]
-    values = [view.answer(number), view.notices, gr.Tabs(selected=view.link.tab), *(v for part in shown for v in part)]
+    filled = [view.filled(parts) if name == view.link.tab else [(part, gr.skip()) for part in parts] for name, parts in page.parts.items()]
+    values = [view.answer(number), view.notices, gr.Tabs(selected=view.link.tab), *(value for parts in filled for _, value in parts)]
     return [gr.skip() if there and c is not page.bridge and isinstance(c, gr.HTML) else v for c, v in zip(page.outputs, values, strict=True)]
 
 
@@ -160,7 +174,7 @@ class FirstView:
 
     def _parts(self, view: View) -> list[tuple[str, str]]:
         """The tab's elements by their ids, with the HTML that they show."""
-        parts = zip(self._page.parts[view.link.tab], view.values, strict=True)
+        parts = view.filled(self._page.parts[view.link.tab])
         return [("em-notice", view.notices), *((str(part.elem_id), value) for part, value in parts if isinstance(part, gr.HTML))]
 
     def _written(self, page: bytes, view: View, nonce: str) -> bytes:

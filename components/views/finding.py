@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from earmark.errors import NotFound
+from earmark.errors import EarmarkError, NotFound
 from earmark.links import BrowseView, Link
 from earmark.shelf.store import Store
 from earmark.units import UnitId
@@ -60,6 +60,8 @@ class FindPage:
     n_clips: int = 0
     examples: tuple[tuple[str, str], ...] = ()
     """what one could type, with the address of its results"""
+    problems: tuple[str, ...] = ()
+    """why something that was found cannot be shown"""
 
 
 def find_page(store: Store, link: Link) -> FindPage:
@@ -72,19 +74,25 @@ def find_page(store: Store, link: Link) -> FindPage:
     by_label = [f for f in found if f.by_label and not f.by_number]
     by_words = [f for f in found if not f.by_label and not f.by_number]
     parts = (("Their number", by_number), ("Their label", by_label), ("Their strongest samples", by_words))
-    sections = tuple(Section(title, _rows(store, part[:N_SHOWN]), len(part)) for title, part in parts if part)
+    problems: dict[str, None] = {}
+    sections = tuple(Section(title, _rows(store, part[:N_SHOWN], problems), len(part)) for title, part in parts if part)
     places = tuple(_place(store, slug, text, [f for f in found if f.dictionary == slug]) for slug in dict.fromkeys(f.dictionary for f in found))
-    clips, n_clips = _clips(store, text)
-    return FindPage(text, len(found), sections, places, clips, n_clips, examples)
+    clips, n_clips = _clips(store, text, problems)
+    return FindPage(text, len(found), sections, places, clips, n_clips, examples, tuple(problems))
 
 
-def _clips(store: Store, text: str) -> tuple[tuple[Clip, ...], int]:
+def _clips(store: Store, text: str, problems: dict[str, None]) -> tuple[tuple[Clip, ...], int]:
     """Some of the clips that say it, and how many do: one corpus after the other, each by its first dictionary."""
     first: dict[str, str] = {}
     for slug, entry in store.catalog.dictionaries.items():
         if entry.corpus and store.has_tables(slug):
             first.setdefault(entry.corpus, slug)
-    found = [(slug, sample) for slug in first.values() for sample in clips_saying(store, slug, text)]
+    found: list[tuple[str, str]] = []
+    for slug in first.values():
+        try:
+            found += [(slug, sample) for sample in clips_saying(store, slug, text)]
+        except EarmarkError as error:
+            problems[str(error)] = None
     clips = []
     for slug, sample in found[:N_CLIPS]:
         corpus = store.corpus(store.dictionary(slug).corpus)
@@ -102,8 +110,14 @@ def _name(store: Store, slug: str) -> str:
     return f"{entry.title or prose.KIND_TITLES[entry.kind]}, {store.catalog.model(entry.model).title or entry.model} layer {entry.layer}"
 
 
-def _rows(store: Store, found: list[Found]) -> tuple[tuple[str, Row], ...]:
-    return tuple(placed_row(store, UnitId(f.dictionary, f.unit), f.why) for f in found)
+def _rows(store: Store, found: list[Found], problems: dict[str, None]) -> tuple[tuple[str, Row], ...]:
+    rows = []
+    for f in found:
+        try:
+            rows.append(placed_row(store, UnitId(f.dictionary, f.unit), f.why))
+        except EarmarkError as error:
+            problems[str(error)] = None
+    return tuple(rows)
 
 
 def placed_row(store: Store, unit: UnitId, why: str = "") -> tuple[str, Row]:

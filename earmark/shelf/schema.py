@@ -6,6 +6,7 @@ precomputed/README.md is made from them (`describe`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -55,10 +56,7 @@ SAMPLES = TableSpec(
             _column("audio_type", pa.string(), "media type", "such as audio/mpeg"),
             _column("tokens", pa.list_(pa.int32()), "token ids", "of a text, without what the model is given in front of it; null for sound"),
             _column(
-                "printed",
-                pa.list_(pa.uint16()),
-                "characters",
-                "how many characters of `transcript` each token prints, 0 for one that is shown with a token before it; null for sound",
+                "printed", pa.list_(pa.uint16()), "characters", "characters of `transcript` that each token prints, 0 where one before it does; null for sound"
             ),
             _column("duration_s", pa.float32(), "s", "length of the sound at 16 kHz; null for text"),
             _column("transcript", pa.string(), "", "what is said, empty where nobody and nothing has told; of a text, the text itself"),
@@ -260,9 +258,7 @@ TRIPS = TableSpec(
     pa.schema(
         [
             _column("unit", pa.int32(), "", "index, from 0; only an SAE's units have a way back"),
-            _column(
-                "own", pa.float32(), "f", "what comes back of the unit, decoded at the mean of its held-out values above 0: encode(decode(mean · one-hot))"
-            ),
+            _column("own", pa.float32(), "f", "what comes back of it, decoded at the mean of its held-out values above 0: encode(decode(mean · one-hot))"),
             _column("largest", pa.float32(), "f", "largest value that comes back of any unit"),
             _column("largest_unit", pa.int32(), "", "that unit; the unit itself where its own value is the largest"),
             _column("mean", pa.float32(), "f", "mean over all units of what comes back"),
@@ -275,3 +271,29 @@ TRIPS = TableSpec(
 
 SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS, EFFECTS, SWEEP, TRIPS)
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+
+_NEEDED: dict[str, dict[str, type]] = {
+    "dictionary": {"files": dict, "revision": str, "n_units": int},
+    "corpus": {"files": dict, "revision": str, "slug": str},
+    "tables": {"corpus": str, "corpus_revision": str, "hop_s": float, "offset_s": float, "n_samples": int, "n_positions": int, "timeline_starts": list},
+    "file": {"sha256": str},
+}
+
+
+def manifest_faults(manifest: dict[str, Any]) -> list[str]:
+    """The entries that every manifest must have, and this one lacks or has as something else."""
+    what, tables, files = str(manifest.get("what")), manifest.get("tables"), manifest.get("files")
+    if what not in ("dictionary", "corpus"):
+        return ["what"]
+    parts = [("", what, manifest), *([("tables.", "tables", tables)] if "tables" in manifest else [])]
+    parts += [(f"files.{name}.", "file", file) for name, file in files.items()] if isinstance(files, dict) else []
+    return [where + key for where, kind, part in parts for key, type_ in _NEEDED[kind].items() if not _fits(part, key, type_)]
+
+
+def _fits(part: Any, key: str, type_: type) -> bool:
+    value = part.get(key) if isinstance(part, dict) else None
+    if type_ is list:  # of whole numbers, or not there
+        return value is None or (isinstance(value, list) and all(type(n) is int for n in value))
+    if type_ in (int, float):
+        return isinstance(value, (int, type_)) and not isinstance(value, bool) and 0 <= value < 1 << 53
+    return isinstance(value, type_)

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import BadTable
-from .schema import SWEEP, TRIPS, TableSpec
+from .schema import SWEEP, TRIPS, TableSpec, manifest_faults
 
 FORMAT = 1
 PART_BYTES = 20_000_000
@@ -179,10 +179,6 @@ def files_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, dict
 # -- reading -------------------------------------------------------------------------------------------------------------
 
 
-_NEEDED = {"dictionary": ("files", "revision", "n_units"), "corpus": ("files", "slug", "revision")}
-_TABLES_NEED = ("corpus", "corpus_revision", "hop_s", "offset_s", "n_samples", "n_positions")
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """A folder's manifest. Raises BadTable when it is missing, broken, or of another format."""
     _recover(folder)
@@ -196,10 +192,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         raise BadTable(f"The tables of '{folder.name}' have format {found}, this Earmark reads {FORMAT}. Build them again.")
-    lacking = [key for key in _NEEDED.get(str(manifest.get("what")), ("what",)) if key not in manifest]
-    lacking += [f"tables.{key}" for key in _TABLES_NEED if "tables" in manifest and key not in (manifest["tables"] or {})]
-    if lacking or not isinstance(manifest["files"], dict):
-        raise BadTable(f"The manifest of '{folder.name}' lacks {', '.join(lacking) or 'its files'}. Build its tables again.")
+    if faults := manifest_faults(manifest):
+        raise BadTable(f"The manifest of '{folder.name}' lacks {', '.join(faults[:5])}, or has something else there. Build its tables again.")
     return manifest
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..cards import Example
-from ..errors import NotFound
+from ..errors import BadTable, NotFound
 from ..passages import around, visible
 from ..shelf.folders import Corpus
 from ..shelf.store import Store
@@ -81,10 +81,17 @@ def clips_zip(store: Store, unit: UnitId) -> bytes:
         _add(archive, "examples.csv", examples_csv(top).encode())
         for name in NOTICES:
             if name in corpus.manifest["files"]:
-                _add(archive, name, corpus.place.file(name).read_bytes())
+                _add(archive, name, _notice(corpus, slug, name))
         entry = store.catalog.corpus(slug)
         _add(archive, "CREDIT.txt", f"{entry.title}\n{entry.credit}\nLicence: {entry.licence}\nSource: {entry.source}\n".encode())
     return out.getvalue()
+
+
+def _notice(corpus: Corpus, slug: str, name: str) -> bytes:
+    try:
+        return corpus.place.file(name).read_bytes()
+    except OSError:
+        raise BadTable(f"'{slug}/{name}' cannot be read, and clips are not handed out without it. Fetch or build it again.") from None
 
 
 def _add(archive: zipfile.ZipFile, name: str, body: bytes) -> None:
