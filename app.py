@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -13,10 +14,12 @@ from starlette.middleware import Middleware
 from components import TABS
 from components.bridge import Context, FirstView, Page, build_page, wire
 from components.card import page_head, page_style
+from components.closed import closed_options, closed_page
 from components.headers import SafeHeaders
 from components.programs import endpoints, model_endpoints
 from components.theme import THEME
 from earmark.api import routes
+from earmark.errors import EarmarkError
 from earmark.live.desk import Desk
 from earmark.settings import Settings
 from earmark.shelf.store import Store
@@ -66,11 +69,21 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
     }
 
 
-def main() -> None:
-    store = Store(Settings.from_env())
+def opened() -> tuple[gr.Blocks, dict[str, Any]]:
+    """The page and how it is launched; where a setting or the catalog cannot be read, a page that says so."""
+    try:
+        store = Store(Settings.from_env())
+    except EarmarkError as error:
+        print(f"earmark: {error}", file=sys.stderr, flush=True)
+        return closed_page(str(error)), closed_options(str(error))
     desk = Desk(store)
     demo, page = create_page(store, desk)
-    _, url, _ = demo.launch(prevent_thread_lock=True, **launch_options(store, desk, page))
+    return demo, launch_options(store, desk, page)
+
+
+def main() -> None:
+    demo, options = opened()
+    _, url, _ = demo.launch(prevent_thread_lock=True, **options)
     print(f"Earmark is up: {url}", flush=True)
     demo.block_thread()
 

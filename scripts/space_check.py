@@ -188,6 +188,8 @@ def await_answer(address: str, alive: Callable[[], bool], said: Callable[[], str
         try:
             ask(address + "/api/dictionaries")
             return
+        except urllib.error.HTTPError as error:
+            raise Failed(f"the page is up, but has nothing to show: {error.read().decode()}") from None
         except OSError:
             if not alive():
                 raise Failed(f"app.py ended by itself:\n{said()}") from None

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,9 @@ def _answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(address + "/api/dictionaries", timeout=2) as answer:
             return answer.status == 200
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
     except OSError:
         return False
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, running
 from tests.fixtures.shelf import NEURONS, SAE
 
 CARD = f"/?tab=feature&dictionary={SAE}&unit=5"
@@ -122,3 +127,21 @@ def test_a_notice_is_there_at_once_stays_and_leaves_with_the_next_view(visitor):
     assert "4000 is none of them" in visitor.page.locator("#em-notice").inner_text()
     visitor.does(visitor.page.locator("a[rel=prev]").click)
     assert visitor.page.locator("#em-notice").inner_text().strip() == ""
+
+
+@pytest.mark.parametrize(("catalog", "sentence"), [("default = [", "catalog.toml cannot be read"), (None, "There is no catalog.toml")])
+def test_without_a_catalog_the_page_says_so(browser: Browser, tmp_path: Path, catalog: str | None, sentence: str) -> None:
+    if catalog is not None:
+        (tmp_path / "catalog.toml").write_text(catalog)
+    with running(tmp_path / "log", EARMARK_DATA=str(tmp_path), EARMARK_OFFLINE="1") as base:
+        visitor = Visitor(browser.new_context().new_page(), base)
+        visitor.page.goto(base)
+        assert sentence in visitor.page.get_by_role("alert").inner_text()
+        with pytest.raises(urllib.error.HTTPError) as answer:
+            urllib.request.urlopen(base + "/api/unit/d/3")
+        assert answer.value.code == 503
+        assert sentence in json.load(answer.value)["error"]
+        answer.value.close()
+        visitor.page.context.close()
+    assert visitor.problems == []
+    assert sentence in (tmp_path / "log").read_text()

@@ -1,0 +1,39 @@
+"""The page while there is nothing to show: a setting or the catalog cannot be read. It says so, to people and to programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .card import page_style, render
+from .headers import OWN_ROOMS, SafeHeaders
+from .theme import THEME
+
+
+def closed_page(problem: str) -> gr.Blocks:
+    with gr.Blocks(title="Earmark", fill_width=True, analytics_enabled=False) as demo:
+        gr.HTML(render("problem.html", problem=problem, back=False), js_on_load=None, apply_default_css=False)
+    return demo
+
+
+def closed_options(problem: str) -> dict[str, Any]:
+    """What `demo.launch` is given."""
+
+    async def unavailable(request: Request) -> Response:
+        return JSONResponse({"error": problem}, status_code=503)
+
+    routes = [Route(f"{room}{{rest:path}}", unavailable) for room in OWN_ROOMS]
+    return {
+        "app_kwargs": {"routes": routes, "middleware": [Middleware(SafeHeaders)]},
+        "theme": THEME,
+        "css": page_style(),
+        "footer_links": [],
+        "run_history": False,
+        "ssr_mode": False,
+        "quiet": True,
+    }
