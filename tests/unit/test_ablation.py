@@ -15,7 +15,7 @@ from earmark.edits import Edit
 from earmark.errors import BadInput, NotFound, Stopped
 from earmark.inputs.audio import decode
 from earmark.live.editing.ablation import N_EXAMPLES, Measured, affected, measured, unit_effect
-from earmark.live.editing.samples import N_NEXT_TOKENS, Ran
+from earmark.live.editing.ablation.samples import N_NEXT_TOKENS, Ran
 from earmark.offline.tables.build import build
 from earmark.runtime import Runtime
 from earmark.shelf.folders import Corpus

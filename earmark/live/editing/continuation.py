@@ -22,7 +22,8 @@ from ...models.capture import Replace
 from ...models.steps import Steps
 from ...runtime import Opened, Runtime
 from ...shelf.store import Store
-from .passing import TextEdits, model_of_text_edits, text_model
+from .apply import model_of_edits
+from .passing import TextEdits, text_model
 
 MAX_NEW_TOKENS = 60
 N_NEW_TOKENS = 40
@@ -60,7 +61,7 @@ def continue_text(
     Raises BadInput for numbers out of range, a text that cannot be used and edits that cannot be made, and, from between two steps, Stopped when
     `stop` says so. A text is cut where the model would have no position left for what follows, with a notice.
     """
-    model, slugs = model_of_text_edits(store, edits)
+    model, slugs = model_of_edits(store.catalog, edits, "text")
     if not 1 <= n_tokens <= MAX_NEW_TOKENS:
         raise BadInput(f"{n_tokens} tokens are asked for; 1 to {MAX_NEW_TOKENS} are written.")
     return _written(runtime, model, slugs, edits, text, n_tokens, Draw(seed, temperature), stop)

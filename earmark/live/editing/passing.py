@@ -18,14 +18,8 @@ from ...edits import Edit
 from ...models.base import TextModel
 from ...models.capture import Change, Replace, sparing
 from ...runtime import Opened, Runtime
-from ...shelf.store import Store
 from ...units import SINK_NORM, FrameGrid, Hook, TokenSample
-from .apply import check_editable, model_of_edits, replacing_edits, through_saes
-
-
-def model_of_text_edits(store: Store, edits: Sequence[Edit]) -> tuple[str, tuple[str, ...]]:
-    """(model, dictionaries) of edits. Raises BadInput for no edits, for those of several models, and for a model that reads no text."""
-    return model_of_edits(store.catalog, edits, "text")
+from .apply import check_editable, replacing_edits, through_saes
 
 
 def text_model(runtime: Runtime, slug: str) -> TextModel:

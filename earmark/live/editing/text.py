@@ -19,7 +19,8 @@ from ...errors import Stopped
 from ...models.base import TextModel, next_token_losses
 from ...runtime import Runtime
 from ...shelf.store import Store
-from .passing import TextEdits, model_of_text_edits, text_model
+from .apply import model_of_edits
+from .passing import TextEdits, text_model
 
 if TYPE_CHECKING:
     from ..desk import Tell
@@ -105,7 +106,7 @@ def edit_text(
 
     Raises BadInput for a text that cannot be used and for edits that cannot be made, Stopped when `stop` says so between passes.
     """
-    model, slugs = model_of_text_edits(store, edits)
+    model, slugs = model_of_edits(store.catalog, edits, "text")
 
     def passed(share: float, words: str, work: Callable[[TextModel], T]) -> T:
         if stop():

@@ -18,18 +18,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...cards import Example
-from ...errors import BadInput, Stopped
-from ...runtime import Opened, Runtime
-from ...shelf.store import Store
-from ...speech import Span
-from ...units import UnitId
-from .passing import text_model
+from ....cards import Example
+from ....errors import BadInput, Stopped
+from ....runtime import Opened, Runtime
+from ....shelf.store import Store
+from ....speech import Span
+from ....units import UnitId
+from ..passing import text_model
+from ..text import Tokens, changed_most
 from .samples import N_NEXT_TOKENS, NEAR_S, Ran, run_sound, run_text
-from .text import Tokens, changed_most
 
 if TYPE_CHECKING:
-    from ..desk import Tell
+    from ...desk import Tell
 
 N_EXAMPLES = 8
 CLEAR = 0.05

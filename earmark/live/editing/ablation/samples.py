@@ -9,20 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...cards import Example
-from ...dictionaries.base import Dictionary, SparseAutoencoder
-from ...edits import Edit
-from ...errors import BadInput
-from ...inputs.audio import decode
-from ...models.base import AudioModel, TextModel
-from ...models.capture import Change
-from ...models.hearing import word_spans
-from ...runtime import Opened, Runtime
-from ...shelf.folders import Corpus
-from ...shelf.store import Store
-from ...units import FrameGrid, UnitId
-from .apply import replacing_edits
-from .passing import TextEdits
+from ....cards import Example
+from ....dictionaries.base import Dictionary, SparseAutoencoder
+from ....edits import Edit
+from ....errors import BadInput
+from ....inputs.audio import decode
+from ....models.base import AudioModel, TextModel
+from ....models.capture import Change
+from ....models.hearing import word_spans
+from ....runtime import Opened, Runtime
+from ....shelf.folders import Corpus
+from ....shelf.store import Store
+from ....units import FrameGrid, UnitId
+from ..apply import replacing_edits
+from ..passing import TextEdits
 
 N_NEXT_TOKENS = 3
 """measured behind a peak: what a late layer does to the stream is said by the next token, and hardly by those after it"""
