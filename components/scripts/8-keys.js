@@ -100,6 +100,9 @@
     if (!event.target.matches?.("[data-keys-on]")) return;
     try { localStorage.setItem(KEPT, event.target.checked ? "on" : "off"); } catch { /* a page without storage keeps them on */ }
   });
+  document.addEventListener("close", (event) => { // what has the focus is not shown any more: keys would go to it
+    if (event.target.matches?.("#em-keys") && event.target.contains(document.activeElement)) document.activeElement.blur();
+  }, true);
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("[data-keys]")) tell();
     else if (event.target.matches?.("#em-keys")) list().close(); // beside the list

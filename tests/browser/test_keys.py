@@ -107,7 +107,7 @@ def test_the_keys_can_be_turned_off_and_stay_so(visitor: Visitor) -> None:
     assert not page.get_by_label("These keys work").is_checked()
     page.get_by_label("These keys work").check()
     press(visitor, "Escape")
-    page.wait_for_selector("#em-keys", state="hidden")
+    page.wait_for_function("!document.querySelector('#em-keys').open && document.activeElement === document.body")
     press(visitor, "/")
     assert page.evaluate("document.activeElement.type") == "search"
 
