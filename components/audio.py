@@ -11,11 +11,15 @@ import gradio as gr
 from earmark.errors import EarmarkError
 from earmark.links import Link
 from earmark.live.desk import N_READERS, Desk, Tell
+from earmark.live.kept import Clip
 
 from .bridge import Context
 from .card import render
+from .editing import build_runs, hear_edits
 from .uploads import MODEL_LINE, READING_LINE, uploaded
 from .views.clip import clip_view, form_view, hits_view, sample_view
+from .views.edited import speech_result
+from .views.edits import panel_on
 
 NAME = "audio"
 TITLE = "Audio"
@@ -32,6 +36,8 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     form = gr.HTML(render("loading.html", what="this page"), elem_id="em-audio-form", js_on_load=ON_LOAD, **plain)
     answer = gr.HTML("", elem_id="em-audio-answer", js_on_load=ON_ANSWER, **plain)
     clip = gr.HTML("", elem_id="em-audio-clip", js_on_load=None, **plain)
+    edits = gr.HTML("", elem_id="em-audio-edits", js_on_load=None, **plain)
+    build_runs(context, NAME, hear_edits)
     hits = gr.HTML("", elem_id="em-audio-hits", js_on_load=None, **plain)
 
     def bring(event: gr.EventData) -> str:
@@ -44,14 +50,14 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
         return heard_by(context.desk, event._data, lambda share, words: progress(share, desc=words))
 
     def forget(event: gr.EventData) -> None:
-        context.desk.kept.drop(str(event._data.get("clip", "")))
+        context.desk.forget(str(event._data.get("clip", ""))[:80])
 
     line: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
     form.bring(bring, None, answer, concurrency_limit=N_READERS, concurrency_id=READING_LINE, **line)
     form.listen(listen, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, **line)
     form.hear(hear, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, **line)
     form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
-    return form, clip, hits
+    return form, clip, edits, hits
 
 
 def ticket_for(desk: Desk, asked: Mapping[str, Any]) -> str:
@@ -99,7 +105,18 @@ def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     else:
         clip, title = desk.kept.get(context.clip) if context.clip else None, "Your audio"
         if clip is None:
-            return (form, render("audio-empty.html", gone=bool(context.clip)), ""), "Your audio · Earmark"
+            return (form, render("audio-empty.html", gone=bool(context.clip)), edits_of(context, link, None, None), ""), "Your audio · Earmark"
         shown = clip_view(store, context.clip, clip, link)
     hits = render("audio-hits.html", page=hits_view(store, link, clip))
-    return (form, render("audio-clip.html", clip=shown), hits), f"{title} · {link.dictionary} · Earmark"
+    edits = edits_of(context, link, clip, shown.duration_s)
+    return (form, render("audio-clip.html", clip=shown), edits, hits), f"{title} · {link.dictionary} · Earmark"
+
+
+def edits_of(context: Context, link: Link, clip: Clip | None, duration_s: float | None) -> str:
+    """The sliders, and what the edits have changed of the clip that is shown, if they were run; a duration of None: no clip is."""
+    if duration_s is None and not link.edits:
+        return ""
+    here = duration_s is not None
+    found = context.desk.editing.heard(link.dictionary, link.edits, context.clip, link.sample) if here and link.edits else None
+    result = speech_result(found, duration_s or 0.0) if found else None
+    return render("audio-edits.html", panel=panel_on(context.store, link, clip, here, done=found is not None), result=result)

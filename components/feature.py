@@ -7,10 +7,14 @@ from dataclasses import replace
 import gradio as gr
 
 from earmark.links import Link
+from earmark.units import UnitId
 
 from .bridge import Context
 from .card import render
+from .editing import ablate_unit, build_runs
 from .views.bare import bare_view
+from .views.edits import panel_of_card
+from .views.effect import effect_view
 from .views.unit import feature_page
 
 NAME = "feature"
@@ -18,10 +22,14 @@ TITLE = "Feature"
 
 
 def build(context: Context) -> tuple[gr.HTML, ...]:
-    return (gr.HTML(render("loading.html", what="the card"), elem_id="em-feature", js_on_load=None, apply_default_css=False),)
+    card = gr.HTML(render("loading.html", what="the card"), elem_id="em-feature", js_on_load=None, apply_default_css=False)
+    build_runs(context, NAME, ablate_unit)
+    return (card,)
 
 
 def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     """What the tab's components show for a link, and the document's title."""
-    page = replace(feature_page(context.store, link), bare=bare_view(context.store, context.desk, link))
+    page = feature_page(context.store, link)
+    page = replace(page, bare=bare_view(context.store, context.desk, link), panel=panel_of_card(context.store, link, page.card))
+    page = replace(page, effect=effect_view(context.desk.editing.effect(UnitId(link.dictionary, link.unit or 0)), link))
     return (render("feature.html", page=page),), f"{page.title} · {link.dictionary} · Earmark"

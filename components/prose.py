@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from earmark.cards import UnitLabel
-from earmark.units import KIND_NOUNS, SINK_NORM
+from earmark.edits import Edit
+from earmark.units import KIND_NOUNS, SINK_NORM, UnitId
 
 TAGLINE = "Hear and read what the features inside a model respond to."
 KIND_TITLES = {"sae": "SAE features", "neurons": "FFN neurons", "residual": "Residual axes"}
@@ -89,6 +91,17 @@ SPLICE_RULE = (
     "In place of the layer's activations stands what the SAE reconstructs of them, at all tokens but attention sinks, which pass as they are. "
     "The error is |x − x̂|² / |x|². CE is the mean cross-entropy of the next token, in nats; recovered is the share of what zeros in place of x lose."
 )
+EDIT_RULE = (
+    "At each position of the stretch the layer's activation x becomes x + (new value − value) · direction: the unit's value times the factor, plus the "
+    "constant, written in the unit's own direction. Whatever the SAE does not explain of x stays as it is, so that × 1 is exactly the plain run. "
+    "Neurons and residual axes are changed in their own place. All edits act at once."
+)
+EDIT_RUNS = {
+    "plain": ("Plain", "the model as it is"),
+    "spliced": ("Through the SAE alone", "a run of its own, without any edit: what the SAE reconstructs stands in place of the layer"),
+    "edited": ("Edited", "what the SAE does not explain is kept"),
+}
+"""the runs that an edit is shown by: (title, note)"""
 WORD_SORTS = {"auroc": "AUROC", "ratio": "Ratio"}
 WORD_NOTES = {
     "auroc": "The chance that the unit is higher at a place with the words than at one without.",
@@ -166,6 +179,22 @@ def noun(kind: str, plural: bool = False) -> str:
 
 def unit_name(kind: str, index: int) -> str:
     return f"{noun(kind)} {index}".capitalize()
+
+
+def lowered(words: str) -> str:
+    """For the inside of a sentence."""
+    return words[:1].lower() + words[1:]
+
+
+def amount(edit: Edit) -> str:
+    """How much of a unit is left: `off`, `× 2.5`, `× 1 + 3`."""
+    added = "" if edit.added == 0 else f" {'+' if edit.added > 0 else '−'} {short(abs(edit.added))}"
+    return "off" if edit.factor == 0 and not added else f"× {short(edit.factor)}{added}"
+
+
+def amount_in(edits: Sequence[Edit], dictionary: str, unit: int) -> str:
+    """The same of a unit among some edits; empty where it is not edited."""
+    return next((amount(edit) for edit in edits if edit.unit == UnitId(dictionary, unit)), "")
 
 
 def label_figures(label: UnitLabel, words: Words = WORDS["audio"]) -> str:

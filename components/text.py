@@ -12,11 +12,16 @@ import gradio as gr
 from earmark.errors import BadInput, EarmarkError
 from earmark.links import MAX_LINK_TEXT, Link
 from earmark.live.desk import Desk, Tell
+from earmark.live.texts.passage import Passage
 
 from .bridge import Context
 from .card import render
+from .editing import build_continued, build_runs, read_edits
 from .uploads import MODEL_LINE, uploaded
 from .views.beside import beside_view, words_view
+from .views.continued import continued_view
+from .views.edited import text_result
+from .views.edits import panel_on
 from .views.passage import analysis_of, passage_view, read_form, read_hits, sorted_link
 
 NAME = "text"
@@ -31,7 +36,9 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     plain: dict[str, Any] = {"apply_default_css": False}
     form = gr.HTML(render("loading.html", what="this page"), elem_id="em-text-form", js_on_load=ON_LOAD, **plain)
     answer = gr.HTML("", elem_id="em-text-answer", js_on_load=ON_ANSWER, **plain)
-    results = tuple(gr.HTML("", elem_id=f"em-text-{name}", js_on_load=None, **plain) for name in ("passage", "hits", "beside", "words"))
+    passage, edits = (gr.HTML("", elem_id=f"em-text-{name}", js_on_load=None, **plain) for name in ("passage", "edits"))
+    continued = build_continued(context, build_runs(context, NAME, read_edits))
+    below = (gr.HTML("", elem_id=f"em-text-{name}", js_on_load=None, **plain) for name in ("hits", "beside", "words"))
 
     def read(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
         return read_answer(context.desk, event._data, lambda share, words: progress(share, desc=words))
@@ -46,7 +53,7 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     form.read(read, None, answer, **line)
     form.splice(splice, None, answer, **line)
     form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
-    return form, *results
+    return form, passage, edits, continued, *below
 
 
 def read_answer(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
@@ -97,7 +104,7 @@ def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     """What the tab's components show for a link and the visitor's own text, and the document's title. The model starts loading."""
     desk, store = context.desk, context.store
     if store.catalog.model(store.catalog.dictionary(link.dictionary).model).modality != "text":
-        return (render("text-none.html"), "", "", "", ""), "Your text · Earmark"
+        return (render("text-none.html"), *[""] * 6), "Your text · Earmark"
     desk.warm(link.dictionary)
     link, texts = sorted_link(store, link), desk.texts
     form = render("text-form.html", form=read_form(store, link, texts.kept.max_age_s))
@@ -107,7 +114,7 @@ def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     if passage is None or not known:
         ask = "text" if link.read.text else "passage" if passage else ""
         state = render("text-empty.html", ask=ask, gone=bool(context.passage) and not ask)
-        return (form, state, "", "", words), "Your text · Earmark"
+        return (form, state, *edits_of(context, link, None), "", "", words), "Your text · Earmark"
     analysis = analysis_of(store, link, passage) if link.dictionary in passage.codes else None
     token = texts.name(link.dictionary, passage.text)
     view = passage_view(store, link, passage, token, analysis)
@@ -116,4 +123,17 @@ def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     beside = beside_view(spliced, passage, link) if spliced else None
     kind = store.catalog.dictionary(link.dictionary).kind
     below = render("text-beside.html", beside=beside, token=token) if kind == "sae" and analysis else ""
-    return (form, render("text-passage.html", page=view), hits, below, words), f"Your text · {link.dictionary} · Earmark"
+    edits = edits_of(context, link, passage)
+    return (form, render("text-passage.html", page=view), *edits, hits, below, words), f"Your text · {link.dictionary} · Earmark"
+
+
+def edits_of(context: Context, link: Link, passage: Passage | None) -> tuple[str, str]:
+    """The sliders with what the edits have changed of the text that is shown, and how it goes on; nothing where there is neither text nor edit."""
+    if passage is None and not link.edits:
+        return "", ""
+    editing = context.desk.editing
+    asked = (link.dictionary, link.edits, passage.text) if passage and link.edits else None
+    found = editing.found(*asked) if asked else None
+    panel = panel_on(context.store, link, passage, passage is not None, done=found is not None)
+    edits = render("text-edits.html", panel=panel, result=text_result(found) if found else None)
+    return edits, render("continued.html", page=continued_view(link, editing.continued(*asked))) if asked else ""

@@ -17,6 +17,10 @@ READING_LINE, PROGRAMS_LINE = "reading", "programs"
 """files are read in lines of their own: the page's, and the programs', who do both in one"""
 
 
+CONTINUE_LINE, N_CONTINUED = "continue", 3
+"""texts that are gone on with at a time: none of them keeps the model for longer than a step"""
+
+
 def uploaded(file: FileData | Mapping[str, Any] | str) -> Path:
     """The path of an uploaded file. Raises BadInput for a path that leads anywhere else."""
     given = file.path if isinstance(file, FileData) else file if isinstance(file, str) else file.get("path")

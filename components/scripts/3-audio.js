@@ -125,14 +125,9 @@
   }
 
   audio.answers = (element, watch) => {
-    // what Gradio says itself when the line is full is one word
-    const answer = element.closest("#em-audio-answer");
-    let failed = false;
-    new MutationObserver(() => {
-      const fails = Boolean(answer.querySelector(".wrap .error"));
-      if (fails && !failed) say("Your sound was not taken: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);
-      failed = fails;
-    }).observe(answer, { childList: true, subtree: true });
+    em.whenRefused(element.closest("#em-audio-answer"), () => {
+      say("Your sound was not taken: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);
+    });
     watch("value", () => {
       const { token, ticket, heard } = element.querySelector("[data-token], [data-ticket], [data-heard]")?.dataset || {};
       if (ticket) send.listen({ ticket, dictionary: dictionary() });

@@ -91,13 +91,9 @@
   }
 
   text.answers = (element, watch) => {
-    const answer = element.closest("#em-text-answer");
-    let failed = false;
-    new MutationObserver(() => { // what Gradio says itself when the line is full is one word
-      const fails = Boolean(answer.querySelector(".wrap .error"));
-      if (fails && !failed) refused("Your text was not taken: too many are waiting in line, or something went wrong here. Try once more in a minute.");
-      failed = fails;
-    }).observe(answer, { childList: true, subtree: true });
+    em.whenRefused(element.closest("#em-text-answer"), () => {
+      refused("Your text was not taken: too many are waiting in line, or something went wrong here. Try once more in a minute.");
+    });
     watch("value", () => {
       const data = element.querySelector("[data-once]")?.dataset;
       if (!data) return;

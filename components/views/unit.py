@@ -17,6 +17,8 @@ from earmark.web.media import modality_of, place_of
 from .. import prose
 from ..figures import Bar, TraceView, bars, group_span, ticks, trace_view
 from .bare import BareView
+from .edits import EditPanel
+from .effect import EffectView
 from .passages import Passage, TokenList, passages, token_lists
 from .said import SaidRows, said_rows
 
@@ -93,6 +95,10 @@ class FeaturePage:
     """tokens that a unit of a language model makes likelier and less likely"""
     bare: BareView | None = None
     """in place of the card where there are no tables"""
+    panel: EditPanel | None = None
+    """to turn it up, down or off"""
+    effect: EffectView | None = None
+    """what it does, where that has been measured"""
     n_first: int = N_FIRST
     """how many of a group's examples are shown before one asks for more"""
 

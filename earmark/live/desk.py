@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +23,7 @@ from ..errors import BadInput, EarmarkError
 from ..shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ..shelf.store import Store
 from ..units import SAMPLE_RATE_HZ, Analysis, Waveform
+from .editing.desk import Editing
 from .kept import Brought, Clip, Kept
 from .texts.desk import Texts
 
@@ -58,7 +60,7 @@ class Desk:
         self.store = store
         self.kept: Kept[Clip] = Kept()
         self._brought: Kept[Brought] = Kept(BROUGHT_BYTES, BROUGHT_S)
-        self.texts = Texts(self)
+        self.texts, self.editing = Texts(self), Editing(self)
         self._decode_s, self._run_s = decode_s, run_s
         self._decoding = ThreadPoolExecutor(N_READERS, "decode")
         self._model = ThreadPoolExecutor(1, "model")
@@ -156,7 +158,7 @@ class Desk:
     def run(self, work: Callable[[], T]) -> T:
         """On the one thread that runs the model. Raises BadInput when it takes too long."""
         try:
-            return self._model.submit(work).result(self._run_s)
+            return self._model.submit(copy_context().run, work).result(self._run_s)  # progress is told to whoever has asked
         except TookTooLong:
             raise BadInput(f"The model took longer than {self._run_s:.0f} s, and this was given up. Bring less, or try once more in a minute.") from None
 
@@ -207,6 +209,11 @@ class Desk:
             raise BadInput("The sound is not here any more. Bring it once more.")
         tell(0.3, "Listening" if self.state(slug).name == "ready" else "Loading the model")
         return self.kept.put(self.run(lambda: self._clip(slug, brought.waveform, brought.notices, brought.sample, tell)))
+
+    def forget(self, token: str) -> None:
+        """A visitor's own clip, and all that was found on it."""
+        self.kept.drop(token)
+        self.editing.forget(token)
 
     def heard(self, slug: str, sample: str) -> Clip | None:
         """A clip of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""

@@ -118,6 +118,12 @@ class Kept(Generic[T]):
         with self._lock:
             self._clips.pop(token, None)
 
+    def drop_under(self, prefix: str) -> None:
+        """All whose token begins so."""
+        with self._lock:
+            for token in [t for t in self._clips if t.startswith(prefix)]:
+                del self._clips[token]
+
     def __len__(self) -> int:
         return len(self._clips)
 

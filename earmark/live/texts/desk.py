@@ -107,6 +107,7 @@ class Texts:
     def forget(self, token: str) -> None:
         passage = self.kept.get(token)
         self.kept.drop(token)
+        self._desk.editing.forget(token)
         for slug in passage.codes if passage else ():
             self._spliced.drop(f"{slug}/{token}")
 
