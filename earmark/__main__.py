@@ -8,12 +8,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import text_commands
+from . import sample_commands
 from .arguments import parser
 from .errors import BadInput, EarmarkError
 from .settings import Settings
@@ -134,33 +133,15 @@ def _models(args: Args, settings: Settings) -> None:
 
 
 def _analyse(args: Args, settings: Settings) -> None:
-    if args.audio is None:
-        if args.text is None and args.file is None:
-            raise BadInput("analyse needs --audio FILE, --text TEXT or --file FILE.")
-        return _print(args, *text_commands.analyse(args, settings))
-    from .inputs.audio import Limits, decode, read_file
-    from .live.analysis import analyse
-    from .runtime import Runtime
-    from .web.records import analysis_json
-
-    limits = Limits(settings.max_upload_mb * 1_000_000, settings.max_source_s, settings.max_audio_s)
-    store = Store(settings)
-    store.catalog.dictionary(args.dictionary)
-    sound = decode(read_file(args.audio, limits), limits)
-    for notice in sound.notices:
-        print(f"earmark: {notice}", file=sys.stderr)
-    result = analyse(Runtime(settings), store, args.dictionary, sound.waveform, top=args.top, order=args.order, transcribe=not args.no_transcript)
-    found = analysis_json(result)
-    lines = [f"{found['duration_s']:.2f} s: {found['transcript'] or ''}"]
-    lines += [
-        f"{h['unit']:>6}  peak {h['peak']:8.3f}  {h['relative'] or math.nan:6.1%} of its largest  at {h['at_s']:6.2f} s  {h['label'] or ''}"
-        for h in found["hits"]
-    ]
-    return _print(args, found, lambda: lines)
+    _print(args, *sample_commands.analyse(args, settings))
 
 
 def _words(args: Args, settings: Settings) -> None:
-    _print(args, *text_commands.words(args, settings))
+    _print(args, *sample_commands.words(args, settings))
+
+
+def _edit(args: Args, settings: Settings) -> None:
+    _print(args, *sample_commands.edit(args, settings))
 
 
 def _open(args: Args, settings: Settings) -> None:
@@ -276,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
             "compare": _compare,
             "analyse": _analyse,
             "words": _words,
+            "edit": _edit,
             "labels": _labels,
             "health": _health,
             "models": _models,

@@ -132,6 +132,13 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     words.add_argument("--order", default="auroc", help="auroc or ratio (default auroc)")
     words.add_argument("--n", type=int, default=20, help="how many units (default 20)")
 
+    edit = command("edit", "what a model hears, or goes on with, when units are turned up, down or off", json_=True)
+    edit.add_argument("edits", nargs="+", metavar="DICTIONARY:UNIT=FACTOR", help="with +ADDED and @START..END (seconds, or numbers of tokens) behind it")
+    edit.add_argument("--audio", type=Path, help="sound file")
+    _text(edit)
+    edit.add_argument("--tokens", type=int, default=40, help="how many tokens a text goes on with, 0 to 60 (default 40)")
+    edit.add_argument("--seed", type=_seed, default=0, help="of the draws with which it goes on, the same plainly and edited")
+
     labels = command("labels", "how many units of a dictionary have a label that holds, beside those of random directions and of shifted labels", json_=True)
     labels.add_argument("dictionary")
 

@@ -22,7 +22,7 @@ LAYERS = (
     ("live", "offline"),
     ("web",),
     ("api",),
-    ("arguments", "text_commands", "train_commands"),
+    ("arguments", "sample_commands", "train_commands"),
     ("__main__",),
 )
 LAYER_OF = {room: n for n, rooms in enumerate(LAYERS) for room in rooms}

@@ -7,6 +7,7 @@ temperature of 0 takes the likeliest token. A text whose model says that it ends
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from ...runtime import Opened, Runtime
 from ...shelf.store import Store
 from .apply import model_of_edits
 from .passing import TextEdits, text_model
+from .text import edit_text
 
 MAX_NEW_TOKENS = 60
 N_NEW_TOKENS = 40
@@ -65,6 +67,25 @@ def continue_text(
     if not 1 <= n_tokens <= MAX_NEW_TOKENS:
         raise BadInput(f"{n_tokens} tokens are asked for; 1 to {MAX_NEW_TOKENS} are written.")
     return _written(runtime, model, slugs, edits, text, n_tokens, Draw(seed, temperature), stop)
+
+
+def edit_and_continue(
+    runtime: Runtime,
+    store: Store,
+    edits: Sequence[Edit],
+    text: str,
+    n_tokens: int = N_NEW_TOKENS,
+    seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """What the command and the endpoint `edit` answer of a text: what `edit_text` finds and, as `plain` and `edited`, how it goes on (0 tokens: not at all).
+
+    `spliced` is null: a text is not gone on with through the SAE alone. Raises as both do.
+    """
+    steps = continue_text(runtime, store, edits, text, n_tokens, seed, stop=stop) if n_tokens else iter(())
+    found = edit_text(runtime, store, edits, text, stop=stop).json()
+    last = deque(steps, maxlen=1).pop() if n_tokens else Continuation("", "", 0, True)
+    return {"plain": last.plain, "spliced": None, "edited": last.edited, **found, "notices": list(dict.fromkeys((*found["notices"], *last.notices)))}
 
 
 @dataclass(frozen=True)
