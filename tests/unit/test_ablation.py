@@ -116,7 +116,7 @@ def test_what_is_refused_and_what_stops(texts: House) -> None:
 def test_json_and_sentences(texts: House) -> None:
     found = unit_effect(*texts, UnitId(SAE, 3))
     told = json.loads(json.dumps(found.json(), allow_nan=False))
-    assert told["unit"] == "toy-text-sae:3" and told["likelihood"]["chance"] == found.likelihood.chance
+    assert told["unit"] == "toy-text-sae:3" and (told["likelihood"]["chance"], told["likelihood"]["clear"]) == (found.likelihood.chance, found.likelihood.clear)
     assert ("No clear effect" in told["found"]) == (not found.likelihood.clear)
     assert f"{2 ** len(found.examples)} ways" in told["how"]
 
@@ -201,6 +201,8 @@ def test_chance_equals_counting() -> None:
     ]
     assert measured(pairs) == Measured(pytest.approx(-0.38), pytest.approx(-0.06), sum(as_large) / 32)
     assert measured([(-0.1, 0.0)] * 8).chance == 2 / 256 and measured([(-0.1, 0.0)] * 8).clear
+    assert not measured([(-0.1, 0.0)] * 5).clear, "2 in 32 is too much"
+    assert not measured([(-0.009, 0.0)] * 8).clear, "certain, and too small to matter"
     assert measured([(0.3, 0.3)] * 4).chance == 1.0 and measured([(-9.0, 0.0)]).chance == 1.0
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 N_EXAMPLES = 8
 CLEAR = 0.05
 """a difference that chance makes in no more than this share of cases is called clear; with 8 samples it can be 2 in 256"""
+SMALL = 0.01
+"""nats: a smaller difference, of 1 % of a probability, is no effect, however surely it is there"""
 N_AFFECTED = 8
 
 
@@ -48,7 +50,7 @@ class Measured:
 
     @property
     def clear(self) -> bool:
-        return self.chance <= CLEAR
+        return self.chance <= CLEAR and abs(self.unit - self.control) >= SMALL
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ class UnitEffect:
         return " ".join(filter(None, (_told_likelihood(self.of, self.likelihood), _told_expectation(self.expectation))))
 
     def json(self) -> dict[str, Any]:
-        return {**asdict(self), "unit": str(self.unit), "found": self.found}
+        measures = {
+            name: found and {**asdict(found), "clear": found.clear} for name, found in (("likelihood", self.likelihood), ("expectation", self.expectation))
+        }
+        return {**asdict(self), **measures, "unit": str(self.unit), "found": self.found}
 
 
 def unit_effect(
@@ -214,16 +219,19 @@ def _how(n: int, text: bool) -> str:
         what = f"the {N_NEXT_TOKENS} tokens behind each peak, each given the text before it"
     else:
         what = f"the words of the transcript that are said from {-NEAR_S[0]:g} s before each peak to {NEAR_S[1]:g} s after it, each given those before it"
+    few = " With so few samples none can be." if 2 / 2**n > CLEAR else ""
     return (
         f"The unit was set to 0 throughout {where}, one after the other, and log p compared with the plain run for {what}. The control takes as much out along "
         f"the direction of another unit, drawn at random for each sample. Unit and control were then swapped in every subset of the samples: a difference is "
-        f"called clear where at most {CLEAR:.0%} of these {2**n} ways make one as large."
+        f"called clear where it is {SMALL:g} nats or more and at most {CLEAR:.0%} of these {2**n} ways make one as large, which by chance alone is so for one "
+        f"unit in {1 / CLEAR:.0f}.{few}"
     )
 
 
 def _told_likelihood(of: str, found: Measured) -> str:
+    what = "tokens after its peaks" if of == "token" else "words around its peaks"
     way = f"{'less' if found.unit < found.control else 'more'} likely" if found.clear else ""
-    said = f"Without it the {of}s after its peaks are {way}" if way else f"No clear effect on the {of}s after its peaks"
+    said = f"Without it the {what} are {way}" if way else f"No clear effect on the {what}"
     return f"{said}: {found.unit:+.3f} nats each on average, {found.control:+.3f} under the control ({_by_chance(found)})."
 
 
@@ -236,4 +244,4 @@ def _told_expectation(found: Measured | None) -> str:
 
 
 def _by_chance(found: Measured) -> str:
-    return f"by chance as far apart: {100 * found.chance:.2g} %"
+    return f"by chance as far apart: {100 * found.chance:.1f} %"
