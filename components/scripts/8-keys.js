@@ -45,7 +45,7 @@
 
   function turn(direction) {
     const rel = direction > 0 ? "next" : "prev";
-    const a = { feature: `#em-feature a[rel=${rel}]`, browse: `#em-browse a[rel=${rel}]` }[em.tab];
+    const a = { feature: `#em-feature a[rel=${rel}]`, browse: `#em-browse a[data-turn=${rel}]` }[em.tab];
     const link = a && !em.embedded && document.querySelector(a);
     if (!link) return false;
     em.go(link.getAttribute("href").slice(2));
