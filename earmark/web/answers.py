@@ -24,34 +24,41 @@ SOON_S = 60
 """for what a rebuilt dictionary changes"""
 
 
+class Body(bytes):
+    """Bytes of an answer that know their ETag: kept ones are hashed once."""
+
+    @functools.cached_property
+    def etag(self) -> str:
+        return f'"{hashlib.blake2b(self, digest_size=10).hexdigest()}"'
+
+
 class ByteCache:
     """Answers kept in memory, the longest unused leaving first."""
 
     def __init__(self, max_bytes: int = CACHE_BYTES):
         self._max, self._size = max_bytes, 0
-        self._items: OrderedDict[object, bytes] = OrderedDict()
+        self._items: OrderedDict[object, Body] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: object) -> bytes | None:
+    def get(self, key: object) -> Body | None:
         with self._lock:
             if key in self._items:
                 self._items.move_to_end(key)
             return self._items.get(key)
 
-    def put(self, key: object, body: bytes) -> None:
+    def put(self, key: object, body: bytes) -> Body:
+        kept = Body(body)
         with self._lock:
-            self._size += len(body) - len(self._items.pop(key, b""))
-            self._items[key] = body
+            self._size += len(kept) - len(self._items.pop(key, b""))
+            self._items[key] = kept
             while self._size > self._max and len(self._items) > 1:
                 self._size -= len(self._items.popitem(last=False)[1])
+        return kept
 
-    async def through(self, key: object, make: Callable[[], bytes]) -> bytes:
+    async def through(self, key: object, make: Callable[[], bytes]) -> Body:
         """The kept answer, or the one that `make` gives on a worker thread."""
         body = self.get(key)
-        if body is None:
-            body = await run_in_threadpool(make)
-            self.put(key, body)
-        return body
+        return self.put(key, await run_in_threadpool(make)) if body is None else body
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -72,7 +79,7 @@ def answered(endpoint: Endpoint) -> Endpoint:
 
 def bytes_response(request: Request, body: bytes, media_type: str, name: str | None = None, max_age_s: int = SOON_S) -> Response:
     """Bytes with ETag and Cache-Control; 304 when the visitor has them, 206 or 416 for a range of them."""
-    etag = f'"{hashlib.blake2b(body, digest_size=10).hexdigest()}"'
+    etag = (body if isinstance(body, Body) else Body(body)).etag
     headers = {"ETag": etag, "Cache-Control": f"public, max-age={max_age_s}", "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
     if name:
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
