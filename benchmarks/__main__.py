@@ -29,6 +29,7 @@ BENCHMARKS = (
     Benchmark("build_memory", 400, one_thread=True),
     Benchmark("analysis", 120, one_thread=True),
     Benchmark("analysis_text", 240, one_thread=True),
+    Benchmark("editing", 400, one_thread=True),
     Benchmark("start", 180),
     Benchmark("deep_link", 180),
     Benchmark("serving", 120),

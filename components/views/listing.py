@@ -195,7 +195,9 @@ def _listed(store: Store, slug: str, revision: str) -> pd.DataFrame:
 def shared_words(heard: Sequence[Sequence[str]]) -> list[float]:
     """For each unit's strongest transcripts the share of them that hold their best word, of four letters or more, plus a little for a
     rare one; a line that is said twice counts once. Units that shouldn't lead a list get a negative value."""
-    said = [[set(re.findall(r"[^\W\d_]+", line)) for line in {line.casefold() for line in lines}] for lines in heard]
+    folded = [{line.casefold() for line in lines} for lines in heard]
+    words = {line: set(re.findall(r"[^\W\d_]+", line)) for line in set().union(*folded)}
+    said = [[words[line] for line in lines] for lines in folded]
     in_units = Counter(word for lines in said for word in set().union(*lines))
     found = []
     for lines in said:
