@@ -8,6 +8,7 @@ import gradio as gr
 from gradio.data_classes import FileData
 
 from earmark.api import card_json, hits_json
+from earmark.edits import parse_edits
 from earmark.errors import EarmarkError
 from earmark.live.desk import Desk
 from earmark.shelf import pairs
@@ -79,7 +80,7 @@ def endpoints(store: Store) -> None:
 
 
 def model_endpoints(desk: Desk) -> None:
-    """Register `analyse_audio` and `analyse_text`, which wait for the same model as the page; call it inside a Blocks context."""
+    """Register `analyse_audio`, `analyse_text` and `edit`, which wait for the same model as the page; call it inside a Blocks context."""
 
     def analyse_audio(audio: FileData, dictionary: str, top: int = 20, order: str = "relative") -> dict[str, Any]:
         """The units that fire on a sound, with the model's transcript. Times are seconds, shares lie in 0..1, what does not apply is null.
@@ -109,5 +110,23 @@ def model_endpoints(desk: Desk) -> None:
         except EarmarkError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    for function in (analyse_audio, analyse_text):
+    def edit(edits: str, audio: FileData | None = None, text: str = "", tokens: int = 40, seed: int = 0) -> dict[str, Any]:
+        """What a model hears in a sound, or expects of a text and goes on with, plainly and with units turned up, down or off. Probabilities lie in 0..1.
+
+        Args:
+            edits: DICTIONARY:UNIT=FACTOR, with +ADDED and @START..END (seconds, or numbers of tokens) where wanted; several with commas between them
+            audio: a sound file, for units of a speech model
+            text: a text, for units of a language model
+            tokens: how many tokens a text goes on with, 0 to 60
+            seed: of the draws with which it goes on
+        """
+        try:
+            wanted = parse_edits(str(edits))
+            if audio is None:
+                return desk.editing.answer_text(wanted, str(text), int(tokens), int(seed))
+            return desk.editing.answer_sound(wanted, desk.take(uploaded(audio)))
+        except EarmarkError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    for function in (analyse_audio, analyse_text, edit):
         gr.api(function, api_name=function.__name__, concurrency_limit=2, concurrency_id=PROGRAMS_LINE)

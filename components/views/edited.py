@@ -17,7 +17,6 @@ from .said import SaidRows, said_rows
 
 if TYPE_CHECKING:
     from earmark.live.editing.speech import EditedSpeech, Heard, WordChange
-
     from earmark.live.editing.text import EditedText, NextChange
 
 N_STEPS = 100

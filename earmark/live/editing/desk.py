@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ...edits import Edit
 from ...errors import BadInput, Stopped
@@ -181,6 +181,30 @@ class Editing:
         """What `ablate` has found."""
         return self._effects.get(unit)
 
+    # -- programs --------------------------------------------------------------------------------------------------------
+
+    def answer_sound(self, edits: Sequence[Edit], data: bytes) -> dict[str, Any]:
+        """What `edit --audio` prints of the sound in a file's bytes; nothing is kept."""
+        from .apply import model_of_edits
+        from .speech import edit_speech
+
+        desk = self._desk
+        model_of_edits(desk.store.catalog, edits, "audio")
+        sound, notices = desk.decode(data)
+        slug = edits[0].unit.dictionary
+        found = self._bounded(slug, "", _silent, lambda stop: edit_speech(desk.runtime(), desk.store, edits, sound, stop=stop)).json()
+        return {**found, "notices": [*notices, *found["notices"]]}
+
+    def answer_text(self, edits: Sequence[Edit], text: str, n_tokens: int, seed: int) -> dict[str, Any]:
+        """What `edit --text` prints; nothing is kept."""
+        from .apply import model_of_edits
+        from .continuation import edit_and_continue
+
+        desk = self._desk
+        model_of_edits(desk.store.catalog, edits, "text")
+        slug = edits[0].unit.dictionary
+        return self._bounded(slug, "", _silent, lambda stop: edit_and_continue(desk.runtime(), desk.store, edits, text, n_tokens, seed, stop))
+
 
 class _Clock:
     """Whether a run is over: its visitor has stopped it, its time is up since the model became its own, or nobody waits for it any more."""
@@ -202,6 +226,10 @@ class _Clock:
 
     def give_up(self) -> None:
         self._given_up = True
+
+
+def _silent(share: float, words: str) -> None:
+    """Programs are told when it is done."""
 
 
 def _check(edits: Sequence[Edit]) -> None:
