@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -107,7 +108,7 @@ def test_the_catalog_example_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", re.findall(r"^    python -m earmark (.+)$", README, re.MULTILINE))
 def test_example_commands_parse(line: str) -> None:
-    assert docs._parser().parse_args(line.split()).run
+    assert docs._parser().parse_args(shlex.split(line)).run
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
