@@ -4,6 +4,7 @@
 #   make audit   known vulnerabilities of those versions; status 3 when nobody could be asked
 #   make run     the page, on http://127.0.0.1:7860 or GRADIO_SERVER_PORT
 #   make test    all tests; `make test-fast` leaves out those in a browser
+#   make fuzz    addresses and requests that somebody made up, 20,000 of each kind
 #   make check   lint, format, types, walls
 #   make bench   benchmarks; `make bench-long` those that take an hour
 #   make space-check   what a Space sees: tracked files, requirements.txt alone in a fresh environment, no cache, no Hub (some minutes)
@@ -20,7 +21,7 @@ export HF_HUB_OFFLINE ?= 1
 export GRADIO_ANALYTICS_ENABLED ?= False
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: setup setup-dev run test test-fast check bench bench-long space-check lock setup-locked audit docs
+.PHONY: setup setup-dev run test test-fast fuzz check bench bench-long space-check lock setup-locked audit docs
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: no $(PYTHON) here. Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3 setup"; exit 1; }
@@ -50,6 +51,9 @@ test: setup-dev
 
 test-fast: setup-dev
 	@$(ON_EVERY_CORE)
+
+fuzz: setup-dev
+	@EARMARK_FUZZ=20000 $(IN_VENV) -m pytest tests/unit/test_hostile_addresses.py
 
 check: setup-dev
 	@$(IN_VENV) -m ruff check
