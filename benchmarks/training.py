@@ -82,7 +82,7 @@ def _memory() -> Iterator[Figure]:
             np.save(Path(folder) / f"{n}.npy", x)
         for way, name in (("memory", "training_memory_per_million_over_their_bytes"), ("mapped", "training_memory_per_million_mapped_over_their_bytes")):
             few, many = (_held_mb(Path(folder) / f"{n}.npy", way) for n in SIZES)
-            per_million = (many - few) / (SIZES[1] - SIZES[0]) * 1e6
+            per_million = max(many - few, 0.0) / (SIZES[1] - SIZES[0]) * 1e6
             bytes_mb = WIDTH * 4 * 1e6 / 2**20
             tell(f"{way}: {per_million:.0f} MB per million activations of width {WIDTH}, which are {bytes_mb:.0f} MB")
             yield Figure(name, per_million / bytes_mb, most=1.1 if way == "memory" else 0.05)
