@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from urllib.parse import parse_qsl
 
 import pytest
 
 from components.bridge import Context
+from components.card import render
 from components.editing import answer_to, growing, read_edits
 from components.text import show
-from components.views.edited import runs_of, text_result
-from components.views.edits import excerpt, panel_of_card, panel_on
+from components.views.edited import runs_of, speech_result, text_result
+from components.views.edits import EditPanel, excerpt, panel_of_card, panel_on
 from earmark.edits import Edit
 from earmark.errors import BadInput
 from earmark.links import MAX_LINK_TEXT, HeardView, Link, ReadView
 from earmark.live.desk import Desk
+from earmark.live.editing.continuation import continue_text
 from earmark.live.editing.desk import N_STOPPED, Editing, Wanted
+from earmark.live.editing.speech import EditedSpeech, Heard, WordChange
 from earmark.live.editing.text import edit_text
 from earmark.shelf.store import Store
+from earmark.speech import Span, Speech
 from earmark.units import UnitId
 from tests.fixtures.shelf import HOSTILE
 from tests.fixtures.text_house import SINK, make_text_house
@@ -111,6 +117,22 @@ def test_runs_of_a_transcript_are_the_transcript() -> None:
     assert runs_of("", ()) == ()
 
 
+def test_what_is_heard_is_shown_with_the_words_that_differ_and_a_models_letters() -> None:
+    letters = tuple(Speech((Span("b", 1.0, 2.0),), (Span(letter, 0.0, 0.5), Span("B", 1.0, 2.0)), "ctc") for letter in "AX")
+    changes = (WordChange("<i>a", 0.9, 0.91, 0, 4), WordChange("b", 0.8, 0.1, 5, 6), WordChange("c", 0.1, 0.4, 7, 8))
+    heard = (Heard("<i>a b c", ((5, 6),)), Heard("<i>a b c"), Heard("<i>a x c", ((5, 6),)))
+    result = speech_result(EditedSpeech(*heard, changes, 1 / 3, 0.0, letters, ("Something was cut.",)), 2.0)
+    assert [(t.name, [r.text for r in t.runs if r.differs], t.wer) for t in result.transcripts] == [
+        ("plain", ["b"], None), ("spliced", [], 0.0), ("edited", ["x"], 1 / 3),
+    ]  # fmt: skip
+    assert [w.moved for w in result.words] == ["", "down", "up"] and not result.same
+    shown = [[(s.text, s.left, s.width) for s in t.letters.phones] for t in result.transcripts]
+    assert shown == [[("a", 0.0, 25.0), ("b", 50.0, 50.0)], [], [("x", 0.0, 25.0), ("b", 50.0, 50.0)]]
+    link = Link("audio", "d")
+    html = render("audio-edits.html", panel=EditPanel(link, (), "", False), result=result)
+    assert "&lt;i&gt;a <mark>x</mark> c" in html and "<i>a" not in html and "WER 33 %" in html and "Something was cut." in html
+
+
 # -- runs -------------------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +207,16 @@ def test_hostile_texts_stay_texts(desk: Desk) -> None:
     assert "data-edited" in html and "<img" not in html and "\u202e" not in html
 
 
+def test_two_visitors_edits_never_mix(desk: Desk) -> None:
+    one = firing(desk)
+    ways = [link_of(edit(one, factor, added)) for factor, added in ((0.0, 0.0), (5.0, 0.0), (1.0, 7.0))] + [link_of(edit(2, 3.0, slug=NEURONS))]
+    alone = [edit_text(desk.runtime(), desk.store, link.edits, SENTENCE) for link in ways]
+    fresh = Desk(desk.store)
+    with ThreadPoolExecutor(len(ways)) as visitors:
+        assert not [answer for answer in visitors.map(lambda link: ask(fresh, link, str(link.edits)), ways) if "alert" in answer]
+    assert [fresh.editing.found(SAE, link.edits, SENTENCE) for link in ways] == alone and alone[0] != alone[1]
+
+
 # -- going on ----------------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +237,14 @@ def test_a_continuation_grows_and_lets_others_in_between(desk: Desk) -> None:
     assert all(after.plain.startswith(before.plain) for before, after in itertools.pairwise(seen))
     assert "data-done" in page and 'value="5"' in page
     assert "20 of 20 tokens" in shown(desk, link) or seen[-1].n < 20, "it is still there when the view is drawn anew"
+
+
+def test_two_continuations_step_by_turns_and_are_what_each_is_alone(desk: Desk) -> None:
+    links = [link_of(edit(firing(desk), factor, 3.0)) for factor in (5.0, -4.0)]
+    alone = [list(continue_text(desk.runtime(), desk.store, link.edits, SENTENCE, n_tokens=20, seed=1))[-1] for link in links]
+    both = [growing(desk, {"query": link.query(), "run": str(n), "n": "20", "seed": "1"}) for n, link in enumerate(links)]
+    assert list(zip_longest(*both)), "each takes a step, then the other"
+    assert [desk.editing.continued(SAE, link.edits, SENTENCE)[1] for link in links] == alone
 
 
 def test_a_continuation_stops_and_keeps_what_it_has(desk: Desk) -> None:
