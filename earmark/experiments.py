@@ -17,7 +17,7 @@ SITES = ("preactivation", "neurons", "residual")
 KINDS: dict[str, tuple[str, ...]] = {"ksparse": ("k", "l1", "covariance"), "l1": ("l1",), "topk": ("k",)}
 """kind of autoencoder -> which of the settings it has, beside those that all have"""
 MAX_POSITIONS, MAX_UNITS, MAX_STEPS = 512, 4_096, 2_000
-MAX_WEIGHT = 1_000.0
+MAX_WEIGHT = 1_000_000.0
 """of a penalty"""
 MAX_LAYER = 200
 _SIZE = re.compile(r"(?P<plain>\d{1,6})|(?P<times>\d{1,3}(\.\d{1,3})?)x|d/(?P<part>\d{1,4})", re.IGNORECASE)
@@ -35,7 +35,7 @@ class Size:
         """Raises BadInput for anything but `16`, `2x` or `d/3`."""
         found = _SIZE.fullmatch(text.strip())
         if not found or float(found["plain"] or found["times"] or found["part"]) <= 0:
-            raise BadInput(f"{what} is '{text.strip()[:40]}'; it must be a whole number such as 16, or a part of the hook's width d: 2x is twice d, d/3 a third.")
+            raise BadInput(f"{what} is '{text.strip()[:40]}'; it must be a whole number such as 16, or be told by the hook's width d: 2x, d/3.")
         if found["plain"]:
             return cls(int(found["plain"]))
         return cls(float(found["times"]) if found["times"] else 1 / int(found["part"]), True)
@@ -63,13 +63,13 @@ class Experiment:
     """ksparse: k latents above a threshold, tied weights; l1: ReLU; topk: the k largest"""
     n_units: Size = Size(2.0, True)
     k: Size = Size(1 / 3, True)
-    l1: float = 0.001
+    l1: float = 0.5
     """weight of the sum of the latents' values at a position"""
-    covariance: float = 0.01
+    covariance: float = 500.0
     """weight of the squared covariances between different latents"""
     n_steps: int = 100
     """of Adam, each over all positions"""
-    lr: float = 0.001
+    lr: float = 0.003
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -158,16 +158,16 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "hungary": Preset(
         "Geography, k-sparse",
-        "After a course notebook: one paragraph, the middle layer's pre-activations, tied weights, twice as wide, k a third of the width by threshold, L1 and a "
-        "covariance penalty, 100 steps.",
+        "After a course notebook: one paragraph, the middle layer's pre-activations, tied weights, twice as wide, k a third of the width by threshold, L1 "
+        "and a covariance penalty, 100 steps.",
         Experiment(),
         "Hungary lies in the middle of Europe, in the basin that the Carpathians enclose. Seven countries border it: Slovakia in the north, Ukraine in the "
         "northeast, Romania in the east, Serbia and Croatia in the south, Slovenia in the southwest, and Austria in the west. Two rivers divide the land from "
         "north to south. West of the Danube are the hills of Transdanubia and Lake Balaton, warm and shallow, the largest lake of Central Europe; beyond the "
         "Tisza the Great Plain stretches as far as Romania, flat, dry, and planted with wheat, maize and sunflowers. In the northwest a smaller plain reaches "
         "towards Vienna and Bratislava. The highest mountain, in the Mátra, is lower than many a village in Austria or Slovakia. Budapest, the capital, stands "
-        "on both banks of the Danube: Buda on its hills, Pest on the plain. One Hungarian in five lives there. Debrecen, Szeged, Miskolc and Pécs come next. "
-        "Because Hungary has no coast, its people call Balaton the Hungarian sea.",
+        "on both banks of the Danube: Buda on its hills, Pest on the plain. One Hungarian in five lives there. Debrecen, Szeged, Miskolc and Pécs come next, none "
+        "of them a tenth of its size. Because Hungary has no coast, its people call Balaton the Hungarian sea, and when summer comes they crowd its shores.",
         "Hungary, Slovakia, Ukraine, Romania, Serbia, Croatia, Slovenia, Austria",
     ),
     "sentence": Preset(

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import BadInput
 
-SaeKind = Literal["topk", "batchtopk", "l1", "tied_l1"]
+SaeKind = Literal["topk", "batchtopk", "l1", "tied_l1", "ksparse"]
 Start = Literal["frames", "random", "orthogonal"]
 Scaling = Literal["variance", "norm", "none"]
 Optimiser = Literal["adam", "radam"]
@@ -22,7 +22,8 @@ class TrainSettings:
     """How to train. The defaults are those of topk and batchtopk; `usual` gives each kind's."""
 
     kind: SaeKind = "topk"
-    """topk: k units at each position; batchtopk: k in the mean over a batch, afterwards those above one threshold; l1, tied_l1: a penalty keeps values small"""
+    """topk: k units at each position; batchtopk: k in the mean over a batch, afterwards those above one threshold; l1, tied_l1: a penalty keeps values small;
+    ksparse: k units, tied weights, and penalties"""
     n_units: int = 3072
     k: int = 32
     n_activations: int = 2_500_000
@@ -49,7 +50,7 @@ class TrainSettings:
     penalty_warmup_share: float = 0.0
     """first part of the steps, over which the weights of penalties rise from 0"""
     covariance: float = 0.0
-    """weight of the penalty on what two units have in common"""
+    """weight of the penalty on what two units have in common (ksparse)"""
     reconstruction: float = 1.0
     """weight of the squared error beside the penalties (tied_l1: FREUD's recon_alpha)"""
     pre_bias: bool = False
@@ -118,6 +119,17 @@ USUAL: dict[str, dict[str, Any]] = {
         "unit_decoder": True,
         "optimiser": "radam",
         "decay": "cosine",
+    },
+    # the Lab's, for a text or a clip as one batch: plain Adam
+    "ksparse": {
+        "lr": 3e-3,
+        "start": "random",
+        "start_norm": 0.3,
+        "warmup_steps": 0,
+        "decay_share": 0.0,
+        "clip": 1e9,
+        "penalty": 0.01,
+        "covariance": 0.01,
     },
 }
 """what differs from the defaults where a kind is trained as its publishers do"""

@@ -7,9 +7,9 @@ import torch
 from ..positions import Positions
 from ..settings import TrainSettings
 from ..trainee import Trainee
-from . import l1, tied_l1, topk
+from . import ksparse, l1, tied_l1, topk
 
-TRAINEES: dict[str, type[Trainee]] = {kind: made for module in (topk, l1, tied_l1) for kind, made in module.KINDS.items()}
+TRAINEES: dict[str, type[Trainee]] = {kind: made for module in (topk, l1, tied_l1, ksparse) for kind, made in module.KINDS.items()}
 """kind -> its class; a test fails when a file of this folder is missing, or a kind of settings.SaeKind"""
 
 
