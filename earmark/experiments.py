@@ -5,6 +5,8 @@ Two numbers may be told by the hook's width d, as the notebooks that the presets
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,10 +18,14 @@ from .errors import BadInput
 SITES = ("preactivation", "neurons", "residual")
 KINDS: dict[str, tuple[str, ...]] = {"ksparse": ("k", "l1", "covariance"), "l1": ("l1",), "topk": ("k",)}
 """kind of autoencoder -> which of the settings it has, beside those that all have"""
+ORDERS = ("activity", "density", "number")
+"""in which latents are listed"""
 MAX_POSITIONS, MAX_UNITS, MAX_STEPS = 512, 4_096, 2_000
 MAX_WEIGHT = 1_000_000.0
 """of a penalty"""
 MAX_LAYER = 200
+GUEST = "lab-"
+"""begins the slugs under which autoencoders of the Lab can be opened"""
 _SIZE = re.compile(r"(?P<plain>\d{1,6})|(?P<times>\d{1,3}(\.\d{1,3})?)x|d/(?P<part>\d{1,4})", re.IGNORECASE)
 
 
@@ -82,8 +88,8 @@ class Experiment:
             raise BadInput(f"The layer is {self.layer}; layers count from 0.")
         if not 1 <= self.n_steps <= MAX_STEPS:
             raise BadInput(f"Steps: {self.n_steps}; 1 to {MAX_STEPS:,} are trained here. The command `train` trains longer.")
-        if not 0 < self.lr <= 1:
-            raise BadInput(f"The rate is {self.lr:g}; it must lie above 0 and be at most 1. 0.001 is usual.")
+        if not 0 < self.lr < 1:
+            raise BadInput(f"The rate is {self.lr:g}; it must lie between 0 and 1. 0.001 is usual.")
         for name, weight in (("L1", self.l1), ("the covariance penalty", self.covariance)):
             if not 0 <= weight <= MAX_WEIGHT:
                 raise BadInput(f"The weight of {name} is {weight:g}; it must lie from 0 to {MAX_WEIGHT:g}.")
@@ -103,6 +109,11 @@ class Experiment:
     def json(self) -> dict[str, Any]:
         """Every setting under its name; sizes as they are written."""
         return {f.name: str(value) if isinstance(value := getattr(self, f.name), Size) else value for f in fields(self)}
+
+    def name(self, source: str) -> str:
+        """The token of this training of a source: nobody guesses it who does not know both."""
+        told = json.dumps([self.json(), source], sort_keys=True)
+        return hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=24).hexdigest()
 
     @classmethod
     def read(cls, told: Mapping[str, Any], start: Experiment) -> Experiment:
@@ -166,8 +177,8 @@ PRESETS: dict[str, Preset] = {
         "north to south. West of the Danube are the hills of Transdanubia and Lake Balaton, warm and shallow, the largest lake of Central Europe; beyond the "
         "Tisza the Great Plain stretches as far as Romania, flat, dry, and planted with wheat, maize and sunflowers. In the northwest a smaller plain reaches "
         "towards Vienna and Bratislava. The highest mountain, in the Mátra, is lower than many a village in Austria or Slovakia. Budapest, the capital, stands "
-        "on both banks of the Danube: Buda on its hills, Pest on the plain. One Hungarian in five lives there. Debrecen, Szeged, Miskolc and Pécs come next, none "
-        "of them a tenth of its size. Because Hungary has no coast, its people call Balaton the Hungarian sea, and when summer comes they crowd its shores.",
+        "on both banks of the Danube: Buda on its hills, Pest on the plain. One Hungarian in five lives there. Debrecen, Szeged, Miskolc and Pécs come next, "
+        "none of them a tenth of its size. Because Hungary has no coast, its people call Balaton the Hungarian sea, and in summer they crowd its shores.",
         "Hungary, Slovakia, Ukraine, Romania, Serbia, Croatia, Slovenia, Austria",
     ),
     "sentence": Preset(

@@ -66,6 +66,7 @@ class Runtime:
         self._held: OrderedDict[tuple[str, str], _Held] = OrderedDict()
         self._loading: dict[tuple[str, str], Future[Any]] = {}
         self._lock = threading.Lock()
+        self._lent: dict[str, Dictionary] = {}
         self._running = threading.Lock()
         """hooks hang on the model that all share: one pass at a time"""
 
@@ -161,6 +162,9 @@ class Runtime:
     def _open(self, entry: DictionaryEntry, model: LoadedModel, terms: Terms) -> Opened:
         hook = model.hook(entry.site, entry.layer)
         model_entry = self.catalog.model(entry.model)
+        lent = self._lent.get(entry.slug)
+        if lent is not None:
+            return Opened(entry, hook, lent, dictionary_revision(entry, model_entry, str(hook), entry.slug))
         if entry.kind != "sae":
             dictionary: Dictionary = Identity(hook.width, model.directions(hook))
             return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), None))
@@ -173,6 +177,18 @@ class Runtime:
         dictionary = found.dictionary if scale in (None, found.scale) else found.scaled(scale).dictionary
         unlike = scale if scale not in (None, *found.candidates[:1]) else None
         return Opened(entry, hook, dictionary, dictionary_revision(entry, model_entry, str(hook), weights, unlike), found, weights, scale)
+
+    def lend(self, entry: DictionaryEntry, dictionary: Dictionary) -> None:
+        """A dictionary of a visit, which has no files: `open` finds it by its slug, from now on and until it is taken back."""
+        self.take_back(entry.slug)
+        self._lent[entry.slug] = dictionary
+        self.catalog.guests[entry.slug] = entry
+
+    def take_back(self, slug: str) -> None:
+        self.catalog.guests.pop(slug, None)
+        self._lent.pop(slug, None)
+        with self._lock:
+            self._held.pop(("dictionary", slug), None)
 
     def settle(self, opened: Opened, scale: str) -> Opened:
         """The same dictionary read in another of the ways that its file leaves open, from now on and in every process with this cache."""

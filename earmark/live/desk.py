@@ -6,7 +6,6 @@ Nothing heavy is imported before a model is wanted.
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +23,8 @@ from ..shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ..shelf.store import Store
 from ..units import SAMPLE_RATE_HZ, Analysis, Waveform
 from .editing.desk import Editing
-from .kept import Brought, Clip, Kept
+from .kept import Brought, Clip, Kept, wav_of
+from .lab.desk import Lab
 from .texts.desk import Texts
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Desk:
         self.store = store
         self.kept: Kept[Clip] = Kept()
         self._brought: Kept[Brought] = Kept(BROUGHT_BYTES, BROUGHT_S)
-        self.texts, self.editing = Texts(self), Editing(self)
+        self.texts, self.editing, self.lab = Texts(self), Editing(self), Lab(self)
         self._decode_s, self._run_s = decode_s, run_s
         self._decoding = ThreadPoolExecutor(N_READERS, "decode")
         self._model = ThreadPoolExecutor(1, "model")
@@ -275,11 +275,3 @@ class Desk:
             tell(0.9, "Finding where each word lies")
             speech = align(waveform, text)
         return Clip(wav_of(waveform), mel_grey(waveform), taken[opened[0].hook].grid, waveform.duration_s, text, codes, notices, problems, sample, speech)
-
-
-def wav_of(waveform: Waveform) -> bytes:
-    import soundfile as sf
-
-    file = io.BytesIO()
-    sf.write(file, waveform.samples, waveform.rate_hz, format="WAV", subtype="PCM_16")
-    return file.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import threading
 import time
@@ -74,8 +75,15 @@ T = TypeVar("T", bound=Sized)
 class Kept(Generic[T]):
     """Clips by token. The one longest unused leaves when there are too many; each leaves when it is too old, seen or not."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S, clock: Callable[[], float] = time.monotonic):
-        self._max_bytes, self.max_age_s, self._clock = max_bytes, max_age_s, clock
+    def __init__(
+        self,
+        max_bytes: int = MAX_BYTES,
+        max_age_s: float = MAX_AGE_S,
+        clock: Callable[[], float] = time.monotonic,
+        gone: Callable[[str], object] = lambda token: None,
+    ):
+        """gone: told the token of whatever leaves, for whatever reason."""
+        self._max_bytes, self.max_age_s, self._clock, self._gone = max_bytes, max_age_s, clock, gone
         self._clips: OrderedDict[str, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -83,12 +91,16 @@ class Kept(Generic[T]):
     def put(self, clip: T, token: str | None = None) -> str:
         """The token under which the clip is found from now on: one that nobody can guess, unless it is anybody's clip."""
         token = token or secrets.token_urlsafe(24)
+        left = []
         with self._lock:
             self._clips[token] = (self._clock() + self.max_age_s, clip)
+            self._clips.move_to_end(token)
             while len(self._clips) > 1 and sum(c.n_bytes for _, c in self._clips.values()) > self._max_bytes:
-                self._clips.popitem(last=False)
+                left.append(self._clips.popitem(last=False)[0])
             if self._timer is None:
                 self._wait()
+        for other in left:
+            self._gone(other)
         return token
 
     def _wait(self) -> None:
@@ -116,7 +128,9 @@ class Kept(Generic[T]):
 
     def drop(self, token: str) -> None:
         with self._lock:
-            self._clips.pop(token, None)
+            there = self._clips.pop(token, None)
+        if there:
+            self._gone(token)
 
     def drop_under(self, prefix: str) -> None:
         """All whose token begins so."""
@@ -130,5 +144,17 @@ class Kept(Generic[T]):
     def _purge(self) -> None:
         now = self._clock()
         with self._lock:
-            for token in [t for t, (end, _) in self._clips.items() if end <= now]:
+            old = [t for t, (end, _) in self._clips.items() if end <= now]
+            for token in old:
                 del self._clips[token]
+        for token in old:
+            self._gone(token)
+
+
+def wav_of(waveform: Waveform) -> bytes:
+    """A sound as a file: 16 bits, mono."""
+    import soundfile as sf
+
+    file = io.BytesIO()
+    sf.write(file, waveform.samples, waveform.rate_hz, format="WAV", subtype="PCM_16")
+    return file.getvalue()

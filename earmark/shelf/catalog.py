@@ -138,6 +138,8 @@ class Catalog:
     models: dict[str, ModelEntry]
     corpora: dict[str, CorpusEntry]
     dictionaries: dict[str, DictionaryEntry]
+    guests: dict[str, DictionaryEntry] = field(default_factory=dict)
+    """dictionaries of one visit: found by who knows their slugs, in no list, and gone after it"""
 
     def model(self, slug: str) -> ModelEntry:
         return self._get("model", self.models, slug)
@@ -154,7 +156,7 @@ class Catalog:
         return self._get("corpus", self.corpora, slug)
 
     def dictionary(self, slug: str) -> DictionaryEntry:
-        return self._get("dictionary", self.dictionaries, slug)
+        return self.guests.get(slug) or self._get("dictionary", self.dictionaries, slug)
 
     @staticmethod
     def _get(what: str, entries: dict[str, T], slug: str) -> T:
@@ -165,7 +167,8 @@ class Catalog:
     def siblings(self, slug: str) -> tuple[DictionaryEntry, ...]:
         """The dictionaries over the same layer of the same model, this one included, in the catalog's order."""
         own = self.dictionary(slug)
-        return tuple(d for d in self.dictionaries.values() if (d.model, d.layer, d.corpus) == (own.model, own.layer, own.corpus))
+        guest = (own,) if slug in self.guests else ()
+        return guest + tuple(d for d in self.dictionaries.values() if (d.model, d.layer, d.corpus) == (own.model, own.layer, own.corpus))
 
 
 @lru_cache(maxsize=8)

@@ -27,9 +27,11 @@ class Texts:
         self._spliced: Kept[Spliced] = Kept(SPLICED_BYTES)
 
     def name(self, slug: str, text: str) -> str:
-        """The token of a text that has been run through a dictionary's layer: a digest of both."""
-        e = self._desk.store.catalog.dictionary(slug)
-        whole = "\0".join((e.model, str(e.layer), e.corpus or "", text))
+        """The token of a text that has been run through a dictionary's layer: a digest of both, and for a visit's own dictionary of its slug."""
+        catalog = self._desk.store.catalog
+        e = catalog.dictionary(slug)
+        own = (slug,) if slug in catalog.guests else ()
+        whole = "\0".join((e.model, str(e.layer), e.corpus or "", *own, text))
         return hashlib.blake2b(whole.encode("utf-8", "replace"), digest_size=24).hexdigest()
 
     def find(self, slug: str, text: str, token: str = "") -> Passage | None:
