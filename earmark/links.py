@@ -10,9 +10,10 @@ from .edits import MAX_EDITS, Edit, parse_edits
 from .errors import BadInput
 from .lists import UnitList, parse_list
 from .parameters import flag, integer, number, short
+from .presets import LabView
 from .units import UnitId
 
-TABS = ("browse", "feature", "audio", "text", "compare", "health", "about", "find", "list")
+TABS = ("browse", "feature", "audio", "text", "lab", "compare", "health", "about", "find", "list")
 """names of the tabs in an address, in the page's order"""
 MAX_TEXT = 200
 LOOKS = ("stack", "snippet", "whole")
@@ -23,7 +24,7 @@ MAX_LINK_TEXT = 500
 MAX_WORD_LIST = 1_000
 TOKENS = {"audio": False, "text": True}
 """tabs for a sample of one's own, and whether places in it count tokens, not seconds"""
-EVERYWHERE = ("about", "find", "list")
+EVERYWHERE = ("about", "find", "list", "lab")
 """tabs of all dictionaries: their address names none"""
 EDITING = ("feature", *TOKENS)
 """tabs whose address carries edits of units"""
@@ -102,6 +103,7 @@ class Link:
     look: str = DEFAULT_LOOK
     """of `LOOKS`: how much of each text is shown"""
     read: ReadView = ReadView()
+    lab: LabView = LabView()
     edits: tuple[Edit, ...] = ()
     """units turned up, down or off"""
     collected: UnitList = UnitList()
@@ -143,6 +145,7 @@ class Link:
             other=UnitId(query.get("other", "")[:80], other) if tab == "compare" and other is not None else None,
             look=query["view"] if query.get("view") in LOOKS else DEFAULT_LOOK,
             read=_read(query, notices) if tab == "text" else ReadView(),
+            lab=LabView.parse(query, notices) if tab == "lab" else LabView(),
             edits=_edits(query, notices) if tab in EDITING else (),
             collected=collected,
         )
@@ -165,13 +168,13 @@ class Link:
         parts: dict[str, object] = {
             "tab": self.tab,
             "dictionary": None if self.tab in EVERYWHERE else self.dictionary or None,
-            "unit": self.unit if on_card or on_pair or self.tab == "text" else None,
+            "unit": self.unit if on_card or on_pair or self.tab in {"text", "lab"} else None,
             "other": self.other.dictionary if on_pair and self.other else None,
             "other_unit": self.other.index if on_pair and self.other else None,
             "min": short(f.low) if on_card else None,
             "max": short(f.high) if on_card else None,
             "absolute": 1 if on_card and f.absolute else None,
-            "sample": self.sample if on_card or on_pair or self.tab == "audio" else None,
+            "sample": self.sample if on_card or on_pair or self.tab in {"audio", "lab"} else None,
             "view": self.look if (on_card or on_pair) and self.look != DEFAULT_LOOK else None,
         }
         if self.tab in {"browse", "find"}:
@@ -193,6 +196,7 @@ class Link:
             parts |= {"words": r.words or None, "in": None if r.where == "text" else r.where, "by": None if r.word_order == "auroc" else r.word_order}
             parts["text"] = r.text or None
         parts |= self.collected.parameters() if self.tab == "list" else {}
+        parts |= self.lab.parts() if self.tab == "lab" else {}
         parts["edits"] = self.written_edits or None if self.tab in EDITING else None
         parts["rev"] = self.revision
         return urlencode({k: v for k, v in parts.items() if v is not None})
