@@ -4,6 +4,6 @@ A tab is a module with NAME (as in an address), TITLE, `build(context)` -> its c
 values for a link and the document's title.
 """
 
-from . import about, audio, browse, compare, feature, find, health, lists, text
+from . import about, audio, browse, compare, feature, find, health, lab, lists, text
 
-TABS = (browse, feature, audio, text, compare, health, about, find, lists)
+TABS = (browse, feature, audio, text, lab, compare, health, about, find, lists)

@@ -29,18 +29,20 @@ ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 """a legend over a figure whose lines leave it no room within"""
 
 
-def _figure(title: str, **layout: Any) -> go.Figure:
+def blank(title: str, **layout: Any) -> go.Figure:
+    """An empty figure in the page's manner."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
     margin = {"margin": {"l": 8, "r": 8, "t": 34 if title else 8, "b": 8}}
-    figure.update_layout(height=HEIGHT, title={"text": title, "font": {"size": 15}, "x": 0, "xref": "container", "xanchor": "left"}, **PLAIN | margin, **layout)
+    titled = {"height": HEIGHT, "title": {"text": title, "font": {"size": 15}, "x": 0, "xref": "container", "xanchor": "left"}}
+    figure.update_layout(**titled | PLAIN | margin | layout)
     figure.update_xaxes(**AXIS)
     figure.update_yaxes(**AXIS)
     return figure
 
 
-def _filled(colour: str) -> dict[str, Any]:
+def filled(colour: str) -> dict[str, Any]:
     """A bar without the outline that the page's dark theme would give it."""
     return {"color": colour, "line": {"width": 0}}
 
@@ -50,7 +52,7 @@ def _filled(colour: str) -> dict[str, Any]:
 
 def cosine_figure(cosines: NDArray[np.floating], noun: str) -> go.Figure:
     """How near each unit's direction is to the nearest other one of its dictionary: units in bins of the cosine."""
-    figure = _figure("", showlegend=False, bargap=0.04)
+    figure = blank("", showlegend=False, bargap=0.04)
     counts, edges = np.histogram(cosines, bins=N_BINS, range=(min(0.0, float(cosines.min(initial=0))), 1.0))
     text = [
         f"{prose.count(int(n))} {noun} whose nearest direction has a cosine from {a:.2f} to {b:.2f}" for n, a, b in zip(counts, edges, edges[1:], strict=False)
@@ -59,7 +61,7 @@ def cosine_figure(cosines: NDArray[np.floating], noun: str) -> go.Figure:
         x=(edges[:-1] + edges[1:]) / 2,
         y=counts,
         width=np.diff(edges),
-        marker=_filled(LINES[0]),
+        marker=filled(LINES[0]),
         text=text,
         textposition="none",
         hovertemplate="%{text}<extra></extra>",
@@ -74,7 +76,7 @@ def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
     order = np.argsort(-trips["own"], kind="stable")
     kept = np.unique(np.linspace(0, len(order) - 1, min(len(order), MAX_POINTS)).round().astype(int))
     units = trips["unit"][order][kept]
-    figure = _figure("", legend=ABOVE)
+    figure = blank("", legend=ABOVE)
     figure.update_layout(height=HEIGHT + 40)  # on a phone the legend has four lines
     lines = (
         ("largest", "largest of any unit", LINES[1], "dot"),
@@ -137,7 +139,7 @@ def _told(run: SweptRun) -> str:
 
 def positive_figure(sides: Sequence[Side]) -> go.Figure:
     """Share of all values above 0, a dot a dictionary on a logarithmic axis, which has no 0 for bars to stand on."""
-    figure = _figure("Values above 0", showlegend=False)
+    figure = blank("Values above 0", showlegend=False)
     shares = [side.positive for side in sides]
     figure.add_scatter(
         y=[side.title for side in sides], x=shares, mode="markers+text", marker={"color": [KIND_COLOURS[side.entry.kind] for side in sides], "size": 15},
@@ -161,7 +163,7 @@ def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> go.F
     """Shares of units whose label holds: by a narrow kind, and by a class or a context; beside random directions and shifted labels."""
     rows = [(side.title, side.held) for side in sides if side.held] + ([("Random directions", random)] if random else [])
     rows += [(f"{side.title}, shifted labels", side.shifted) for side in sides if side.shifted and side.entry.kind == "sae"]
-    figure = _figure("Units whose label holds", barmode="stack", legend=INSIDE | {"x": 1, "y": 0, "yanchor": "bottom"})
+    figure = blank("Units whose label holds", barmode="stack", legend=INSIDE | {"x": 1, "y": 0, "yanchor": "bottom"})
     names = [name for name, _ in rows][::-1]
     for title, colour, share, n in (
         (narrow or "label", LINES[0], lambda h: h.share, lambda h: h.n),
@@ -174,7 +176,7 @@ def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> go.F
             x=[share(h) for h in found],
             name=title,
             orientation="h",
-            marker=_filled(colour),
+            marker=filled(colour),
             text=text,
             textposition="none",
             hovertemplate=title + ", %{text}<extra>%{y}</extra>",
@@ -185,7 +187,7 @@ def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> go.F
 
 def scores_figure(sides: Sequence[Side]) -> go.Figure:
     """How exactly the labels hold: units in bins of precision on the samples that did not choose them."""
-    figure = _figure("How well the names hold", legend=INSIDE | {"x": 1, "y": 1})
+    figure = blank("How well the names hold", legend=INSIDE | {"x": 1, "y": 1})
     edges = np.linspace(0.5, 1.0, 21)
     named = [side for side in sides if len(side.precisions)]
     for side in named:

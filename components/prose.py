@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from earmark.cards import UnitLabel
 from earmark.edits import Edit
+from earmark.experiments import KINDS
 from earmark.units import KIND_NOUNS, SINK_NORM, UnitId
 
 TAGLINE = "Hear and read what the features inside a model respond to."
@@ -107,6 +109,11 @@ WORD_NOTES = {
     "auroc": "The chance that the unit is higher at a place with the words than at one without.",
     "ratio": "The unit's mean value above 0 on the words over that elsewhere.",
 }
+LAB_SITES = {"preactivation": "pre-activations", "neurons": "FFN neurons", "residual": "residual stream"}
+LAB_KINDS = {"ksparse": "k-sparse, tied weights", "l1": "ReLU with L1", "topk": "TopK"}
+LAB_HAS = json.dumps(KINDS)
+"""for the form: which settings each kind has"""
+LAB_ORDERS = {"activity": "Activity", "density": "Density", "number": "Number"}
 TEXTS = {
     "Hungary": (
         "Hungary is a landlocked country in Central Europe. It borders Slovakia to the north, Ukraine to the northeast, Romania to the east, Serbia to the "

@@ -25,7 +25,7 @@ MAX_WORD_LIST = 1_000
 TOKENS = {"audio": False, "text": True}
 """tabs for a sample of one's own, and whether places in it count tokens, not seconds"""
 EVERYWHERE = ("about", "find", "list", "lab")
-"""tabs of all dictionaries: their address names none"""
+"""tabs of all dictionaries, or of none that is listed: their address names none"""
 EDITING = ("feature", *TOKENS)
 """tabs whose address carries edits of units"""
 DEFAULT_SORT = "words"
@@ -236,6 +236,11 @@ def media_href(corpus: str, sample: str, kind: str) -> str:
 def own_href(token: str, kind: str) -> str:
     """The sound (`sound.wav`) or picture (`mel.png`) of a visitor's own clip."""
     return f"/own/{quote(token, safe='')}/{kind}"
+
+
+def lab_href(token: str, kind: str) -> str:
+    """Of a training of the Lab: `run.json`, `sae.zip`, or the `sound.wav` and `mel.png` of the sound that it was trained on."""
+    return f"/lab/{quote(token, safe='')}/{kind}"
 
 
 def model_href(dictionary: str) -> str:

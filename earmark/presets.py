@@ -60,6 +60,8 @@ class LabView:
     experiment: Experiment = PRESETS[DEFAULT_PRESET].experiment
     text: str | None = None
     """of one's own, while it is short; None: the preset's"""
+    own: bool = False
+    """what is trained on is in no address: a longer text, or a sound of one's own"""
     words: str | None = None
     """that latents are asked for; None: the preset's, where the text is its own"""
     order: str = ORDERS[0]
@@ -88,7 +90,8 @@ class LabView:
         return cls(
             preset,
             experiment,
-            None if text in (None, "", PRESETS[preset].text) else text[:MAX_LAB_TEXT],  # type: ignore[index]
+            text[:MAX_LAB_TEXT] if text and text != PRESETS[preset].text else None,
+            query.get("own") == "1",
             None if words is None else words[:MAX_LAB_WORDS],
             order if order in ORDERS else ORDERS[0],
             by if by in {"ratio", "auroc"} else "ratio",
@@ -102,7 +105,8 @@ class LabView:
             "sort": None if self.order == ORDERS[0] else self.order,
             "words": self.words,
             "by": None if self.by == "ratio" else self.by,
-            "text": self.text,
+            "own": "1" if self.own else None,
+            "text": None if self.own else self.text,
         }
 
     @property

@@ -60,7 +60,7 @@
   }
 
   em.connect = (trigger, props, watch) => {
-    send = (query) => trigger({ query, n: em.n, clip: em.clip || "", passage: em.passage || "", there: !em.n && Boolean(first()) });
+    send = (query) => trigger({ query, n: em.n, clip: em.clip || "", passage: em.passage || "", run: em.run || "", there: !em.n && Boolean(first()) });
     watch("value", () => {
       let answer;
       try { answer = JSON.parse(props.value); } catch { return; }

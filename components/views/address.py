@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from earmark.edits import Edit
 from earmark.errors import EarmarkError
+from earmark.experiments import GUEST
 from earmark.links import DEFAULT_LOOK, TOKENS, HeardView, Link
 from earmark.live.analysis import MOMENT, ORDERS, REGION
 from earmark.shelf.pairs import partner
@@ -34,6 +35,8 @@ def settle(store: Store, link: Link, notices: tuple[str, ...] = ()) -> tuple[Lin
     link = replace(link, edits=tuple(edit for edit in link.edits if _can_edit(store, link, edit, said)))
     if link.tab == "audio":
         link = replace(link, sample=_settle_sample(store, link, said))
+    if link.tab == "lab":
+        return replace(link, unit=link.unit if link.unit is not None and link.unit >= 0 else None, revision=None), tuple(said)
     if link.tab == "text":
         return replace(link, unit=_shading(store, link), sample=None, revision=None), tuple(said)
     if link.tab == "health" or link.whole:
@@ -115,12 +118,15 @@ def _settle_other(store: Store, link: Link, revision: str, said: list[str]) -> t
 
 def _settle_dictionary(store: Store, link: Link, said: list[str]) -> Link:
     known = list(store.catalog.dictionaries)
-    if link.dictionary in known:
+    if link.dictionary in known or link.dictionary in store.catalog.guests:
         return link
     usable = [s for s in known if store.has_tables(s)] or known
     default = store.catalog.default if store.catalog.default in usable or not usable else usable[0]
     if not link.dictionary:
         return replace(link, dictionary=default)
+    if link.dictionary.startswith(GUEST):
+        said.append(f"What was trained in the Lab can be opened for a while only, and this is gone. Train it once more. This is {default}.")
+        return replace(link, dictionary=default, unit=None)
     near = difflib.get_close_matches(link.dictionary, known, n=1, cutoff=0.4)
     chosen = near[0] if near else default
     said.append(f"There is no dictionary '{link.dictionary}'. This is {chosen}.")
@@ -130,14 +136,14 @@ def _settle_dictionary(store: Store, link: Link, said: list[str]) -> Link:
 def _settle_modality(store: Store, link: Link, said: list[str], asked: bool) -> Link:
     """On the tab for sounds a dictionary of a speech model, on that for texts one of a language model: the first with tables, an SAE before others."""
     wanted = {"audio": "audio", "text": "text"}.get(link.tab)
-    entries = store.catalog.dictionaries
+    entries = store.catalog.dictionaries | store.catalog.guests
 
     def fits(slug: str) -> bool:
         return store.catalog.model(entries[slug].model).modality == wanted
 
     if wanted is None or link.dictionary not in entries or fits(link.dictionary):
         return link
-    those = sorted(filter(fits, entries), key=lambda slug: (not store.has_tables(slug), entries[slug].kind != "sae"))
+    those = sorted(filter(fits, store.catalog.dictionaries), key=lambda slug: (not store.has_tables(slug), entries[slug].kind != "sae"))
     if not those:
         return link
     if asked:

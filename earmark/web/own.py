@@ -16,16 +16,18 @@ from .pictures import mel_png
 PRIVATE = "private, no-store"
 
 
+def private(response: Response) -> Response:
+    """An answer that nobody but who asked may keep, and not even they."""
+    response.headers["Cache-Control"] = PRIVATE
+    return response
+
+
 def own_routes(desk: Desk) -> list[Route]:
     def clip_of(request: Request) -> Clip:
         clip = desk.kept.get(request.path_params["token"])
         if clip is None:
             raise NotFound("This clip is no longer kept. Bring it again.")
         return clip
-
-    def private(response: Response) -> Response:
-        response.headers["Cache-Control"] = PRIVATE
-        return response
 
     @answered
     async def sound(request: Request) -> Response:
