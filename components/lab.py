@@ -95,6 +95,7 @@ def asked_for(desk: Desk, asked: Mapping[str, Any]) -> tuple[Link, Source]:
 def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
     """What the tab's components show for a link and the visitor's own training, and the document's title."""
     lab = context.desk.lab
+    lab.warm(link.lab.experiment)
     run = lab.find(lab.settled(link.lab.experiment), source_name(context.desk, link), context.run)
     form = render("lab-form.html", form=lab_form(context.desk, link, run))
     page = lab_page(link, run) if run is not None else None

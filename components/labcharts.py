@@ -22,6 +22,8 @@ HEAT = [[0.0, "rgba(194,65,12,0)"], [0.02, "rgba(194,65,12,.1)"], [1.0, "rgba(19
 SIGNED = [[0.0, LINES[1]], [0.5, "rgba(128,128,128,.06)"], [1.0, LINES[0]]]
 GRID = 4
 """encoders on a side"""
+BRIGHT = 0.98
+"""share of the values above 0 that a heatmap tells apart by colour; what is larger is as dark as the largest of these"""
 MAX_BARS = 64
 MAX_NAMED = 40
 """rows of a heatmap that get their names"""
@@ -36,7 +38,7 @@ def losses_figure(losses: Mapping[str, NDArray[np.floating]]) -> go.Figure:
         y = np.where(line > 0, line, np.nan)
         chart.add_scatter(x=np.arange(1, len(line) + 1), y=y, name=LOSSES[name], mode="lines", line=style, hovertemplate=hover)
     chart.update_xaxes(title="step")
-    chart.update_yaxes(title="loss", type="log", tickformat=".1~g")
+    chart.update_yaxes(title="loss", type="log", dtick=1, tickformat="~g")  # powers of ten alone
     return chart
 
 
@@ -45,9 +47,11 @@ def heat_figure(values: NDArray[np.floating], units: Sequence[int], places: Sequ
     chart = blank("", height=min(max(14 * len(units) + 90, 220), 560))
     names = [f"latent {u}" for u in units]
     shown = [f"{i} {escape(' '.join(place.split())) or '·'}" for i, place in enumerate(places)]
+    above = values[values > 0]
+    most = float(np.quantile(above, BRIGHT)) if len(above) else 1.0
     bar = {"thickness": 8, "outlinewidth": 0, "title": {"text": "value", "side": "right"}}
     hover = "%{y}, %{x}: %{z:.4g}<extra></extra>"
-    chart.add_heatmap(z=values.T.astype(np.float32), x=shown, y=names, colorscale=HEAT, zmin=0, colorbar=bar, hovertemplate=hover)
+    chart.add_heatmap(z=values.T.astype(np.float32), x=shown, y=names, colorscale=HEAT, zmin=0, zmax=most, colorbar=bar, hovertemplate=hover)
     chart.update_xaxes(title=axis, showticklabels=False, showgrid=False, type="category")
     chart.update_yaxes(
         autorange="reversed", showgrid=False, showticklabels=len(units) <= MAX_NAMED, type="category", title="" if len(units) <= MAX_NAMED else "latents"

@@ -26,7 +26,7 @@ MAX_WEIGHT = 1_000_000.0
 MAX_LAYER = 200
 GUEST = "lab-"
 """begins the slugs under which autoencoders of the Lab can be opened"""
-_SIZE = re.compile(r"(?P<plain>\d{1,6})|(?P<times>\d{1,3}(\.\d{1,3})?)x|d/(?P<part>\d{1,4})", re.IGNORECASE)
+_SIZE = re.compile(r"(?P<plain>\d{1,6})|(?P<times>\d{1,3}(\.\d{1,3})?)x|d/(?P<part>\d{1,4})", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,12 @@ class Lab:
         store = self._desk.store
         return next((slug for slug, d in store.catalog.dictionaries.items() if d.model == model and d.corpus and store.has_tables(slug)), None)
 
+    def warm(self, experiment: Experiment) -> None:
+        """Start loading the experiment's model in the background, where a dictionary with tables stands over it."""
+        slug = self.dictionary_of(self.settled(experiment).model)
+        if slug is not None:
+            self._desk.warm(slug)
+
     def text(self, text: str) -> Source:
         """Raises BadInput for a text that cannot be used."""
         check_text(text)
