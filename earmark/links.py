@@ -131,7 +131,7 @@ class Link:
             filter=Filter(number(query, "min", notices), number(query, "max", notices), flag(query.get("absolute", "")) or False),
             browse=BrowseView(
                 text=query.get("q", "")[:MAX_TEXT],
-                sort=DEFAULT_SORT if own else query.get("sort", DEFAULT_SORT)[:20],
+                sort=DEFAULT_SORT if own or tab == "lab" else query.get("sort", DEFAULT_SORT)[:20],
                 descending=query.get("order", "desc") != "asc",
                 min_density=number(query, "dmin", notices),
                 max_density=number(query, "dmax", notices),

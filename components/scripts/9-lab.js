@@ -12,6 +12,7 @@
   let path = ""; // of a sound that has been sent and waits to be trained on
   let ticket = ""; // of the training under way
   let polling = 0;
+  let asked = ""; // the token with which a view was asked for again
 
   try { em.run = sessionStorage.getItem(KEY) || ""; } catch { em.run = ""; }
 
@@ -174,6 +175,14 @@
       return item;
     }));
   }
+
+  // loaded anew: the page knows the token, the address does not
+  document.addEventListener("earmark:view", (event) => {
+    if (event.detail.tab !== "lab" || !em.run || !root()?.hasAttribute("data-gone")) return;
+    if (asked === em.run) { keep(""); return; }
+    asked = em.run;
+    em.go(em.query.toString(), "replace");
+  });
 
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#em-lab-answer [data-stop]") && ticket) {

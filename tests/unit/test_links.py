@@ -12,9 +12,11 @@ import pytest
 import components
 from components.views.address import settle
 from earmark.edits import MAX_EDITS, Edit
+from earmark.experiments import GUEST, Experiment, Size
 from earmark.links import TABS, BrowseView, Filter, HeardView, Link, ReadView, api_href, media_href, short_link, unit_media_href
 from earmark.lists import UnitList
 from earmark.parameters import flag
+from earmark.presets import LabView
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.units import UnitId
@@ -26,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ONE_OFF = Edit(UnitId("d", 1), 0.0)
 EIGHT_OFF = tuple(Edit(UnitId("d", n), 0.0) for n in range(MAX_EDITS))
+
+LAB = Experiment("m", "neurons", 2, "topk", Size(2, True), Size(0.25, True), l1=0.05, n_steps=7)
 
 LINKS = (
     (Link(), "tab=browse"),
@@ -55,6 +59,11 @@ LINKS = (
     (
         Link("list", collected=UnitList("Ends & <b>", (UnitId("d", 3), UnitId("d", 7), UnitId("e", 0), UnitId("d", 1)))),
         "tab=list&name=Ends+%26+%3Cb%3E&units=d%3A3%2C7%3Be%3A0%3Bd%3A1",
+    ),
+    (Link("lab"), "tab=lab"),
+    (
+        Link("lab", unit=3, sample="s", lab=LabView("sentence", LAB, "a b", words="b", order="density", by="auroc")),
+        "tab=lab&unit=3&sample=s&preset=sentence&model=m&site=neurons&layer=2&kind=topk&latents=2x&k=d%2F4&steps=7&sort=density&words=b&by=auroc&text=a+b",
     ),
 )
 
@@ -144,6 +153,15 @@ def store(shelf: Shelf) -> Store:
 def test_a_good_link_gets_its_revision_and_no_notice(store):
     link, notices = settle(store, Link("feature", NEURONS, 3))
     assert (link.dictionary, link.unit, link.revision, notices) == (NEURONS, 3, "0badcafe", ())
+
+
+def test_what_was_trained_in_the_lab_is_known_while_it_is_there(store):
+    slug = GUEST + "0badcafe"
+    store.catalog.guests[slug] = replace(store.catalog.dictionary(SAE), slug=slug)
+    assert settle(store, Link("audio", slug)) == (Link("audio", slug), ())
+    del store.catalog.guests[slug]
+    link, notices = settle(store, Link("audio", slug))
+    assert link.dictionary == SAE and "trained in the Lab can be opened for a while only" in notices[0]
 
 
 def test_no_dictionary_is_the_default_and_an_unknown_one_the_nearest(store):
