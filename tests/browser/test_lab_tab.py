@@ -83,9 +83,8 @@ def test_a_preset_is_trained_shown_downloaded_and_used(visitor: Visitor, app, br
     assert visitor.query() == {"tab": "lab", "steps": "400"} and run.fitted.n_steps == 400
 
     told = page.evaluate("address => fetch(address).then((r) => r.json())", f"/lab/{token}/run.json")
-    heat = page.evaluate(
-        "(() => { const t = document.querySelector('#em-lab-heat-0 .js-plotly-plot')._fullData[0]; return [Array.from(t.z, (r) => Array.from(r)), Array.from(t.y)]; })()"
-    )
+    line = "Array.from(t.z, (r) => Array.from(r)), Array.from(t.y)"
+    heat = page.evaluate(f"(() => {{ const t = {PLOT.format('heat-0')}[0]; return [{line}]; }})()")
     for line, name in zip(*heat, strict=True):
         unit = name.removeprefix("latent ")
         assert line == pytest.approx(told["values"][unit], rel=1e-5, abs=1e-6), "the heatmap shows the values of the JSON"
