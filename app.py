@@ -23,7 +23,6 @@ from earmark.errors import EarmarkError
 from earmark.live.desk import Desk
 from earmark.settings import Settings
 from earmark.shelf.store import Store
-from earmark.web.lab import lab_routes
 from earmark.web.own import own_routes
 
 FORGET_S = (600, 2400)
@@ -57,7 +56,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
     """
     first = [Middleware(FirstView, Context(store, TABS, desk or Desk(store)), page)] if page else []
     return {
-        "app_kwargs": {"routes": [*((*own_routes(desk), *lab_routes(desk)) if desk else ()), *routes(store)], "middleware": [Middleware(SafeHeaders), *first]},
+        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)], "middleware": [Middleware(SafeHeaders), *first]},
         "max_file_size": f"{store.settings.max_upload_mb}mb",
         "theme": THEME,
         "css": page_style(),

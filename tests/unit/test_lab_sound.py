@@ -16,7 +16,7 @@ from earmark.experiments import MAX_POSITIONS, Experiment, Size
 from earmark.live.desk import Desk
 from earmark.live.lab.desk import OVER
 from earmark.shelf.store import Store
-from earmark.web.lab import lab_routes
+from earmark.web.own import own_routes
 from tests.fixtures.toy import make_house, sound
 
 SMALL = Experiment(model="toy", site="residual", layer=1, kind="l1", n_units=Size(12), n_steps=10, l1=0.01)
@@ -32,7 +32,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.fixture(scope="module")
 def client(desk: Desk) -> TestClient:
-    return TestClient(Starlette(routes=lab_routes(desk)))
+    return TestClient(Starlette(routes=own_routes(desk)))
 
 
 def trained(desk: Desk, client: TestClient, source) -> str:

@@ -7,16 +7,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..errors import NotFound
-from ..live.desk import Desk
-from ..live.kept import Clip
-from ..live.lab.run import Run
-from .answers import answered, bytes_response
-from .own import private
-from .pictures import mel_png
+from ...errors import NotFound
+from ...live.desk import Desk
+from ...live.kept import Clip
+from ...live.lab.run import Run
+from ..answers import answered, bytes_response
+from ..pictures import mel_png
+from .clips import private
 
 
-def lab_routes(desk: Desk) -> list[Route]:
+def training_routes(desk: Desk) -> list[Route]:
     def run_of(request: Request) -> Run:
         run = desk.lab.kept.get(request.path_params["token"])
         if run is None:

@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..errors import NotFound
-from ..live.desk import Desk
-from ..live.kept import Clip
-from .answers import answered, bytes_response
-from .pictures import mel_png
+from ...errors import NotFound
+from ...live.desk import Desk
+from ...live.kept import Clip
+from ..answers import answered, bytes_response
+from ..pictures import mel_png
 
 PRIVATE = "private, no-store"
 
@@ -22,7 +22,7 @@ def private(response: Response) -> Response:
     return response
 
 
-def own_routes(desk: Desk) -> list[Route]:
+def clip_routes(desk: Desk) -> list[Route]:
     def clip_of(request: Request) -> Clip:
         clip = desk.kept.get(request.path_params["token"])
         if clip is None:
