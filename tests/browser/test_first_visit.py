@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.browser.axe import findings
 from tests.browser.conftest import Visitor
 from tests.fixtures.shelf import NEURONS, SAE
 
@@ -64,3 +65,14 @@ def test_a_preview_is_there_for_the_keyboard_and_leaves_with_the_focus(visitor: 
     page.locator(".em-turn a").first.focus()
     page.wait_for_timeout(500)
     assert not page.locator("#em-hover").is_visible(), "the next unit's link is no explanation of another"
+
+
+def test_every_figure_of_a_card_has_its_definition(visitor: Visitor) -> None:
+    page = visitor.open(f"/?tab=feature&dictionary={SAE}&unit=5")
+    shown = [name.replace("Mean", "Mean, median, 90 %") for name in page.locator(".em-facts dt").all_inner_texts() if name != "Median"]
+    page.locator(".em-told summary").click()
+    told = page.locator(".em-told dt").all_inner_texts()
+    assert set(shown) <= set(told)
+    assert {"Histogram", "Best-correlated elsewhere", "Nearest directions"} <= set(told)
+    assert ("Label" in told) is (page.locator(".em-title .em-label:not(.none)").count() > 0)
+    assert findings(page) == []
