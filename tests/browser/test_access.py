@@ -24,6 +24,8 @@ PATHS = (
     f"/?tab=health&dictionary={SAE}",
     "/?tab=about",
     "/?tab=find&q=money",
+    "/?tab=lab",
+    f"/?tab=list&units={SAE}:1,2",
 )
 THEMES = [{"color_scheme": scheme} for scheme in ("light", "dark")]
 

@@ -34,7 +34,7 @@ def watched(visitor: Visitor) -> Visitor:
 @pytest.mark.parametrize(
     "path",
     ["/", CARD, f"/?tab=compare&dictionary={SAE}&unit=3&other={NEURONS}&other_unit=5", f"/?tab=compare&dictionary={SAE}", f"/?tab=health&dictionary={SAE}",
-     f"/?tab=audio&dictionary={SAE}", "/?tab=text", "/?tab=about", "/?tab=find&q=money", f"/f/{SAE}/5"],
+     f"/?tab=audio&dictionary={SAE}", "/?tab=text", "/?tab=lab", "/?tab=about", "/?tab=find&q=money", f"/f/{SAE}/5"],
 )  # fmt: skip
 def test_no_tab_breaks_the_pages_policy(watched: Visitor, path: str) -> None:
     page = watched.page
