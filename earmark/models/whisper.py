@@ -182,22 +182,30 @@ class Whisper(AudioModel):
         return F.cross_entropy(logits.transpose(1, 2), wanted, reduction="none").numpy()
 
     @property
+    def _language(self) -> tuple[int | None, int | None]:
+        """(language, task) as the model was set to, by name or, in older files, by position; None: what it hears, and transcribing."""
+        known: Any = self._model.generation_config
+        name, task = getattr(known, "language", None), getattr(known, "task", None)
+        if name is None and task is None:
+            forced = dict(getattr(known, "forced_decoder_ids", None) or ())
+            return forced.get(1), forced.get(2)
+        code = None if name is None else name.lower().strip("<|>")
+        return code and known.lang_to_id[f"<|{TO_LANGUAGE_CODE.get(code, code)}|>"], task and known.task_to_id[task]
+
+    @property
     def _finds_language(self) -> bool:
         """Whether it writes in the language that it hears: several are known, and it was not set to one."""
-        known = self._model.generation_config
-        return getattr(known, "is_multilingual", False) and getattr(known, "language", None) is None
+        return getattr(self._model.generation_config, "is_multilingual", False) and self._language[0] is None
 
     def _prompt(self, states: Tensor) -> list[int]:
         """What every transcript begins with: start, language and task where there are several, no timestamps. states [1, 1500, width], of the plain run."""
         known: Any = self._model.generation_config
         prompt = [known.decoder_start_token_id]
-        if self._finds_language:
-            prompt.append(int(self._model.detect_language(encoder_outputs=BaseModelOutput(last_hidden_state=states), generation_config=known)))
-        elif getattr(known, "is_multilingual", False):
-            code = known.language.lower().strip("<|>")
-            prompt.append(known.lang_to_id[f"<|{TO_LANGUAGE_CODE.get(code, code)}|>"])
         if getattr(known, "is_multilingual", False):
-            prompt.append(known.task_to_id[getattr(known, "task", None) or "transcribe"])
+            language, task = self._language
+            if language is None:
+                language = int(self._model.detect_language(encoder_outputs=BaseModelOutput(last_hidden_state=states), generation_config=known))
+            prompt += [language, known.task_to_id["transcribe"] if task is None else task]
         without = getattr(known, "no_timestamps_token_id", None)
         return prompt if without is None else [*prompt, without]
 

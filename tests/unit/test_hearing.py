@@ -117,6 +117,34 @@ def test_decoding_can_be_stopped(whisper: Whisper) -> None:
         greedy(whisper._model, states_of(whisper, tones(0, 1.0)), [1], 40, check=check)
 
 
+SETTINGS = (
+    {"task": "transcribe"},
+    {"language": "french", "task": "transcribe"},
+    {"language": "<|de|>", "task": "translate"},
+    {"forced_decoder_ids": [[1, None], [2, 43]]},
+    {"forced_decoder_ids": [[1, 41], [2, 43]]},
+)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_languages_that_are_set_or_heard(whisper: Whisper, setting: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of several languages writes what `generate` writes; its edited run keeps to the language of the plain one."""
+    known: Any = whisper._model.generation_config
+    named = {"lang_to_id": {"<|en|>": 40, "<|fr|>": 41, "<|de|>": 42}, "task_to_id": {"transcribe": 43, "translate": 44}, "no_timestamps_token_id": 59}
+    for name, value in {"is_multilingual": True, **named, **setting}.items():
+        monkeypatch.setattr(known, name, value, raising=False)
+    heard = tones(2, 3.0)
+    for seed in range(4):
+        expected = [f"w{token}" for token in generated(whisper, tones(seed, 3.0)) if token != END]
+        assert whisper.read(tones(seed, 3.0)).split() == expected
+    hook = whisper.hook("residual", 1)
+    found = whisper.hear(heard, lambda first: [{}, {hook: torch.zeros_like}], lambda seconds: 12)
+    with torch.inference_mode():
+        states = whisper._encoded(heard.samples, [{hook: torch.zeros_like}])
+        ids = greedy(whisper._model, states, whisper._prompt(states_of(whisper, heard)), 12).ids
+    assert found.texts[1].split() == [f"w{token}" for token in ids], "in the language of the plain run"
+
+
 # -- several ways ----------------------------------------------------------------------------------------------------------
 
 
