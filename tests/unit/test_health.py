@@ -236,7 +236,7 @@ def test_figures_do_not_depend_on_the_workers(own_house: Settings, found: Found)
 
 
 def test_reconstruction_equals_a_loop(own_house: Settings, found: Found) -> None:
-    from earmark.offline.training.train import is_held_out
+    from earmark.offline.training.source import is_held_out
 
     runtime, corpus = Runtime(own_house), Store(own_house).corpus("sounds")
     opened = runtime.open("toy-sae")
