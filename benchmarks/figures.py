@@ -106,6 +106,15 @@ def forget_peak() -> None:
         tell("the peak of memory could not be reset: it includes what loading took")
 
 
+def cpu_of(pid: int) -> float | None:
+    """CPU seconds (user and system) of another process so far; None where there is no /proc to say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 # -- other processes -----------------------------------------------------------------------------------------------------
 
 

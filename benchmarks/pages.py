@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .figures import ROOT, child_environment
+from .figures import ROOT, child_environment, cpu_of
 
 APP = ("app.py",)
 EMPTY = (
@@ -34,6 +34,8 @@ class Running:
     pid: int
     started_s: float
     """from the start of the process to the first HTTP 200 at /"""
+    started_cpu_s: float | None
+    """CPU seconds by then; None where nothing says so"""
 
     @property
     def address(self) -> str:
@@ -56,7 +58,7 @@ def running(arguments: tuple[str, ...]) -> Iterator[Running]:
                     log.seek(0)
                     raise RuntimeError(f"python {arguments[0]} did not come up:\n{log.read()[-3000:]}")
                 time.sleep(0.02)
-            yield Running(port, process.pid, time.monotonic() - before)
+            yield Running(port, process.pid, time.monotonic() - before, cpu_of(process.pid))
         finally:
             process.terminate()
             try:
