@@ -31,9 +31,9 @@ def _text(command: argparse.ArgumentParser) -> None:
 
 
 _SETTINGS: tuple[tuple[str, Callable[[str], object] | None, str], ...] = (
-    ("kind", str, "topk (default), batchtopk, l1 or tied_l1"),
+    ("kind", str, "topk (default), batchtopk, l1, tied_l1 or ksparse"),
     ("n-units", int, "number of features"),
-    ("k", int, "active features at each position; of batchtopk in the mean"),
+    ("k", int, "active features at each position; of batchtopk in the mean; not for l1 and tied_l1"),
     ("n-activations", int, "positions seen in training, repetitions counted"),
     ("batch", int, "positions in a step"),
     ("lr", float, "learning rate"),
@@ -43,7 +43,7 @@ _SETTINGS: tuple[tuple[str, Callable[[str], object] | None, str], ...] = (
     ("dead-after", int, "positions without a value above 0 after which a feature is taken for dead"),
     ("penalty", float, "weight of the sum of values, which keeps them small (l1: 5; tied_l1: 1)"),
     ("penalty-warmup-share", float, "first part of the steps, over which penalties rise from 0"),
-    ("covariance", float, "weight of the penalty on what two features have in common"),
+    ("covariance", float, "weight of the penalty on what two features have in common (ksparse)"),
     ("reconstruction", float, "weight of the squared error beside the penalties"),
     ("scaling", str, "of inputs: variance (centred, variance 1), norm (times sqrt(d) / mean length) or none"),
     ("pre-bias", None, "subtract the decoder's bias before encoding"),

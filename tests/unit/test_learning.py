@@ -26,6 +26,7 @@ CASES = {
     "l1": usual("l1", **SMALL, penalty=1.0),
     "l1_old_form": usual("l1", **SMALL, penalty=0.5, pre_bias=True, unit_decoder=True),
     "tied_l1": usual("tied_l1", **SMALL | {"n_activations": 1_000_000}, reconstruction=10.0),
+    "ksparse": usual("ksparse", **SMALL, k=3, covariance=1.0),
     "topk": usual("topk", **SMALL, k=3),
     "topk_pre_bias": usual("topk", **SMALL, k=3, pre_bias=True, unit_decoder=True, scaling="none"),
     "batchtopk": usual("batchtopk", **SMALL, k=3),

@@ -51,7 +51,7 @@ def train(*words: object) -> int:
 # -- a run of one's own ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["topk", "batchtopk", "l1", "tied_l1"])
+@pytest.mark.parametrize("kind", ["topk", "batchtopk", "l1", "tied_l1", "ksparse"])
 def test_sae_lens_reads_what_is_trained(folder: Path, capfd: pytest.CaptureFixture[str], kind: str) -> None:
     """The folder loads in sae-lens, which gives the same features and the same reconstruction as we do."""
     assert train("--activations", folder / "x.npy", "--out", folder / "sae", "--kind", kind, *FEW) == 0
