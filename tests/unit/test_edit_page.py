@@ -20,6 +20,7 @@ from earmark.edits import Edit
 from earmark.errors import BadInput
 from earmark.links import MAX_LINK_TEXT, HeardView, Link, ReadView
 from earmark.live.desk import Desk
+from earmark.live.editing import text as editing_text
 from earmark.live.editing.continuation import continue_text
 from earmark.live.editing.desk import N_STOPPED, Editing, Wanted
 from earmark.live.editing.speech import EditedSpeech, Heard, WordChange
@@ -197,6 +198,21 @@ def test_a_long_text_is_found_by_its_token_alone_and_forgotten_with_it(desk: Des
     assert "data-edited" in shown(desk, link, token) and "data-edited" not in shown(desk, link, "somebody's else")
     desk.texts.forget(token)
     assert desk.editing.found(SAE, link.edits, text) is None
+
+
+@pytest.mark.parametrize("going_on", [False, True])
+def test_what_is_found_on_a_text_that_was_forgotten_meanwhile_is_not_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch, going_on: bool) -> None:
+    link = link_of(edit(firing(desk), 0.5), text="a text to forget at once")
+    token, real = desk.texts.read(SAE, link.read.text), editing_text.edit_text
+    if going_on:
+        pages = growing(desk, {"query": link.query(), "run": "going", "n": "60"})
+        next(pages)
+        desk.texts.forget(token)
+        assert "of 60 tokens" not in last(pages)
+    else:
+        monkeypatch.setattr(editing_text, "edit_text", lambda *args, **more: (desk.texts.forget(token), real(*args, **more))[1])
+        assert "alert" not in ask(desk, link)
+    assert desk.editing.found(SAE, link.edits, link.read.text) is None and desk.editing.continued(SAE, link.edits, link.read.text) is None
 
 
 def test_hostile_texts_stay_texts(desk: Desk) -> None:

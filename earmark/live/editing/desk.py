@@ -1,7 +1,7 @@
 """Where visitors' edits are run: on the desk's one line for the model, each bounded in time and stopped at a word, kept in memory like their samples.
 
 A result lies under the name of its sample and of the edits: the token of a visitor's own sound, which nobody can guess, the digest of a text, or
-a clip of the corpus, which is anybody's.
+a clip of the corpus, which is anybody's. What is found on a clip or a text that has been forgotten meanwhile is not kept.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class Editing:
         if self.heard(slug, edits, clip, sample) is None:
             sound, desk = self._sound(slug, clip, sample), self._desk
             found = self._bounded(slug, run, tell, lambda stop: edit_speech(desk.runtime(), desk.store, edits, sound, tell=tell, stop=stop))
-            self._speech.put(Outcome(found, SPEECH_BYTES), self._clip_name(slug, edits, clip, sample))
+            if sample or desk.kept.get(clip) is not None:
+                self._speech.put(Outcome(found, SPEECH_BYTES), self._clip_name(slug, edits, clip, sample))
 
     def heard(self, slug: str, edits: Sequence[Edit], clip: str, sample: str | None) -> EditedSpeech | None:
         """What `hear` has found, as long as it is kept."""
@@ -128,9 +129,10 @@ class Editing:
 
         _check(edits)
         if self.found(slug, edits, text) is None:
-            desk = self._desk
+            desk, token = self._desk, self._desk.texts.read(slug, text, tell)
             found = self._bounded(slug, run, tell, lambda stop: edit_text(desk.runtime(), desk.store, edits, text, tell=tell, stop=stop))
-            self._texts.put(Outcome(found, POSITION_BYTES * len(found.tokens)), self._text_name(slug, edits, text))
+            if desk.texts.kept.get(token) is not None:
+                self._texts.put(Outcome(found, POSITION_BYTES * len(found.tokens)), self._text_name(slug, edits, text))
 
     def found(self, slug: str, edits: Sequence[Edit], text: str) -> EditedText | None:
         """What `read` has found, as long as it is kept."""
@@ -141,7 +143,7 @@ class Editing:
         from .continuation import continue_text
 
         _check(edits)
-        desk, name = self._desk, self._text_name(slug, edits, text)
+        desk, name, token = self._desk, self._text_name(slug, edits, text), self._desk.texts.read(slug, text)
         clock = _Clock(lambda: run in self._stopped, self._edit_s)
 
         def begin(stop: Stop) -> Iterator[Continuation]:
@@ -149,7 +151,7 @@ class Editing:
 
         try:
             steps = desk.run(lambda: clock.begin(begin))
-            while (grown := desk.run(lambda: next(steps, None))) is not None:
+            while (grown := desk.run(lambda: next(steps, None))) is not None and desk.texts.kept.get(token) is not None:
                 self._continued.put(Outcome((wanted, grown), 4 * (len(grown.plain) + len(grown.edited)) + 200), name)
                 yield grown
         except Stopped:
