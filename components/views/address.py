@@ -68,13 +68,14 @@ def _settle_revision(store: Store, link: Link, said: list[str]) -> str | None:
 
 def _can_edit(store: Store, link: Link, edit: Edit, said: list[str]) -> bool:
     """Whether a link's edit is of a unit that there is, in the model of the link's dictionary."""
-    slug, entries = edit.unit.dictionary, store.catalog.dictionaries
-    if slug not in entries:
+    slug = edit.unit.dictionary
+    try:
+        model, theirs = (store.catalog.dictionary(one).model for one in (link.dictionary, slug))
+    except EarmarkError:
         said.append(f"There is no dictionary '{slug}'; its edit, {edit}, was left out.")
         return False
-    model = entries[link.dictionary].model
-    if entries[slug].model != model:
-        said.append(f"{edit} changes {entries[slug].model}, not {model}; it was left out.")
+    if theirs != model:
+        said.append(f"{edit} changes {theirs}, not {model}; it was left out.")
         return False
     n_units = _n_units(store, slug)
     if n_units is not None and edit.unit.index >= n_units:
