@@ -9,7 +9,6 @@ from gradio.data_classes import FileData
 
 from earmark.api import card_json, hits_json
 from earmark.edits import parse_edits
-from earmark.errors import EarmarkError
 from earmark.live.desk import Desk
 from earmark.shelf import pairs
 from earmark.shelf.store import Store
@@ -17,12 +16,14 @@ from earmark.units import UnitId
 from earmark.web.find import find, found_json
 from earmark.web.records import analysis_json, pair_json, text_analysis_json
 
+from .asked import asked
 from .uploads import PROGRAMS_LINE, uploaded
 
 
 def endpoints(store: Store) -> None:
     """Register `unit`, `search`, `compare` and `find_units`; call it inside a Blocks context."""
 
+    @asked
     def unit(dictionary: str, index: int) -> dict[str, Any]:
         """One unit's card: stats, histogram, examples with traces, decoder neighbours and best match.
 
@@ -30,11 +31,9 @@ def endpoints(store: Store) -> None:
             dictionary: a slug, such as whisper-tiny.en-l2-sae
             index: the unit's number, from 0
         """
-        try:
-            return card_json(store.card(UnitId(dictionary, int(index))))
-        except EarmarkError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        return card_json(store.card(UnitId(dictionary, index)))
 
+    @asked
     def search(dictionary: str, index: int, min: float | None = None, max: float | None = None, absolute: bool = False, n: int = 20) -> list[dict[str, Any]]:
         """Samples whose peak of a unit lies within [min, max], strongest first.
 
@@ -46,11 +45,9 @@ def endpoints(store: Store) -> None:
             absolute: compare by magnitude, so that strongly negative values count
             n: how many samples, 1 to 500
         """
-        try:
-            return hits_json(store.search(UnitId(dictionary, int(index)), min, max, absolute, int(n)))
-        except EarmarkError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        return hits_json(store.search(UnitId(dictionary, index), min, max, absolute, n))
 
+    @asked
     def compare(a: str, b: str) -> dict[str, Any]:
         """Two units beside each other: statistics, correlation, the strongest samples that they share, shares of positive values.
 
@@ -58,11 +55,9 @@ def endpoints(store: Store) -> None:
             a: DICTIONARY:UNIT, such as whisper-tiny.en-l2-sae:3
             b: DICTIONARY:UNIT, such as whisper-tiny.en-l2-neurons:728
         """
-        try:
-            return pair_json(pairs.compare(store, pairs.unit_id(a), pairs.unit_id(b)))
-        except EarmarkError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        return pair_json(pairs.compare(store, pairs.unit_id(a), pairs.unit_id(b)))
 
+    @asked
     def find_units(text: str, n: int = 50) -> list[dict[str, Any]]:
         """Units of all dictionaries by what a person would type, each with why it matches: labels first, then what their strongest samples say.
 
@@ -70,10 +65,7 @@ def endpoints(store: Store) -> None:
             text: a phone (sk, /s k/), a word, a class such as nasal or comma, part of a transcript, or a unit's number
             n: how many units, 1 to 500
         """
-        try:
-            return found_json(find(store, text, int(n)))
-        except EarmarkError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        return found_json(find(store, text, n))
 
     for function in (unit, search, compare, find_units):
         gr.api(function, api_name=function.__name__, queue=False)
@@ -82,6 +74,7 @@ def endpoints(store: Store) -> None:
 def model_endpoints(desk: Desk) -> None:
     """Register `analyse_audio`, `analyse_text` and `edit`, which wait for the same model as the page; call it inside a Blocks context."""
 
+    @asked
     def analyse_audio(audio: FileData, dictionary: str, top: int = 20, order: str = "relative") -> dict[str, Any]:
         """The units that fire on a sound, with the model's transcript. Times are seconds, shares lie in 0..1, what does not apply is null.
 
@@ -91,11 +84,9 @@ def model_endpoints(desk: Desk) -> None:
             top: how many units, 1 to 500
             order: relative (peak over the unit's own largest value in the corpus), peak, mean or rarity
         """
-        try:
-            return analysis_json(desk.analyse(dictionary, desk.take(uploaded(audio)), int(top), order))
-        except EarmarkError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        return analysis_json(desk.analyse(dictionary, desk.take(uploaded(audio)), top, order))
 
+    @asked
     def analyse_text(text: str, dictionary: str, top: int = 20, order: str = "relative") -> dict[str, Any]:
         """The units that fire on a text: what each of its tokens prints, and each unit's values over them. Shares lie in 0..1, what does not apply is null.
 
@@ -105,11 +96,9 @@ def model_endpoints(desk: Desk) -> None:
             top: how many units, 1 to 500
             order: relative (peak over the unit's own largest value in the corpus), peak, mean or rarity
         """
-        try:
-            return text_analysis_json(desk.texts.analyse(dictionary, str(text), int(top), order))
-        except EarmarkError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        return text_analysis_json(desk.texts.analyse(dictionary, text, top, order))
 
+    @asked
     def edit(edits: str, audio: FileData | None = None, text: str = "", tokens: int = 40, seed: int = 0) -> dict[str, Any]:
         """What a model hears in a sound, or expects of a text and goes on with, plainly and with units turned up, down or off. Probabilities lie in 0..1.
 
@@ -120,13 +109,10 @@ def model_endpoints(desk: Desk) -> None:
             tokens: how many tokens a text goes on with, 0 to 60
             seed: of the draws with which it goes on
         """
-        try:
-            wanted = parse_edits(str(edits))
-            if audio is None:
-                return desk.editing.answer_text(wanted, str(text), int(tokens), int(seed))
-            return desk.editing.answer_sound(wanted, desk.take(uploaded(audio)))
-        except EarmarkError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        wanted = parse_edits(edits)
+        if audio is None:
+            return desk.editing.answer_text(wanted, text, tokens, seed)
+        return desk.editing.answer_sound(wanted, desk.take(uploaded(audio)))
 
     for function in (analyse_audio, analyse_text, edit):
         gr.api(function, api_name=function.__name__, concurrency_limit=2, concurrency_id=PROGRAMS_LINE)

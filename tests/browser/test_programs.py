@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 
 import pytest
@@ -33,6 +34,29 @@ def test_they_say_what_the_routes_say(client, base):
     assert client.predict(f"{SAE}:3", f"{NEURONS}:5", api_name="/compare") == ask(f"/api/compare/{SAE}:3/{NEURONS}:5")
 
 
-def test_an_error_is_a_sentence(client):
-    with pytest.raises(AppError, match="units 0 to 39"):
-        client.predict(SAE, 400, api_name="/unit")
+@pytest.mark.parametrize(
+    ("endpoint", "given", "sentence"),
+    [
+        ("/unit", (SAE, 400), "units 0 to 39"),
+        ("/unit", (SAE, "three"), "'index' is 'three', but must be a whole number"),
+        ("/unit", (SAE, 1.5), "'index' is 1.5, but must be a whole number"),
+        ("/unit", (SAE, {"a": 1}), "'index' is a dict, but must be a whole number"),
+        ("/unit", (SAE, True), "must be a whole number"),
+        ("/unit", (5, 3), "'dictionary' is 5, but must be a text"),
+        ("/search", (SAE, 3, "low", None, False, 5), "'min' is 'low', but must be a finite number, or empty"),
+        ("/search", (SAE, 3, None, None, "perhaps", 5), "'absolute' is 'perhaps', but must be true or false"),
+        ("/search", (SAE, 3, None, None, False, 10**30), "'n' is 1000000000000000000000000000000, but must be a whole number"),
+        ("/compare", ("x", [1]), "'b' is a list, but must be a text"),
+        ("/find_units", (None, 5), "'text' is a NoneType, but must be a text"),
+        ("/edit", ("x", None, "a text", 5, 0), "x"),
+        ("/edit", (f"{SAE}:3=0", None, "a text", [], 0), "'tokens' is a list"),
+    ],
+)  # fmt: skip
+def test_an_error_is_a_sentence(client, endpoint: str, given: tuple, sentence: str):
+    with pytest.raises(AppError, match=re.escape(sentence)):
+        client.predict(*given, api_name=endpoint)
+
+
+def test_what_is_left_empty_is_as_usual(client):
+    assert client.predict(SAE, 3, None, "", None, None, api_name="/search") == client.predict(SAE, 3, api_name="/search")
+    assert client.predict(SAE, 3.0, api_name="/unit") == client.predict(SAE, "3", api_name="/unit")
