@@ -34,7 +34,7 @@ BENCHMARKS = (
     Benchmark("deep_link", 180),
     Benchmark("serving", 120),
     Benchmark("reads", 120),
-    Benchmark("notebook", 240, one_thread=True),
+    Benchmark("notebook", 400, one_thread=True),
     Benchmark("training", 400, one_thread=True),
 )
 
