@@ -86,11 +86,9 @@ class Whisper(AudioModel):
 
     def capture(self, sample: Waveform, hooks: Sequence[Hook]) -> dict[Hook, Activations[FrameGrid]]:
         """float32 [ceil(duration / 20 ms), width] at each hook."""
-        samples = self.heard(sample)
-        n_frames = math.ceil(len(samples) / N_HOP_SAMPLES)
+        n_frames = math.ceil(len(self.heard(sample)) / N_HOP_SAMPLES)
         parts: dict[Hook, list[np.ndarray]] = {hook: [] for hook in hooks}
-        for start in range(0, max(len(samples), 1), N_WINDOW_SAMPLES):
-            window = samples[start : start + N_WINDOW_SAMPLES]
+        for _, window in self._windows(sample):
             for hook, value in self._window(window, hooks).items():
                 parts[hook].append(value[0, : _n_real(window)].float().numpy())
         grid = FrameGrid(HOP_S, 0.0, n_frames)
