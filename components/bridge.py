@@ -53,6 +53,8 @@ class Context:
     """the same for a text of one's own that is too long for an address"""
     run: str = ""
     """the same for a training of the Lab"""
+    figures: str = ""
+    """which figures the page has already, where it says so: they need not be drawn again"""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def wire(context: Context, page: Page) -> None:
 
     def drawn(event: gr.EventData) -> list[Any]:
         asked = dict(parse_qsl(str(event.query)[:MAX_QUERY], keep_blank_values=True))
-        own = replace(context, clip=str(event.clip)[:80], passage=str(event.passage)[:80], run=str(event.run)[:80])
+        own = replace(context, **{name: str(getattr(event, name))[:80] for name in ("clip", "passage", "run", "figures")})
         return visit(own, page, asked, int(event.n), bool(event.there))
 
     page.bridge.visit(drawn, None, page.outputs, trigger_mode="always_last", queue=False, show_progress="hidden", api_visibility="private")

@@ -99,11 +99,12 @@ def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
     run = lab.find(lab.settled(link.lab.experiment), source_name(context.desk, link), context.run)
     form = render("lab-form.html", form=lab_form(context.desk, link, run))
     page = lab_page(link, run) if run is not None else None
-    figures = _figures(page) if page else {}
+    there = page is not None and context.figures == page.figures
+    figures = _figures(page) if page and not there else {}
     values: list[Any] = [form]
     for name in SECTIONS:
         values.append(render(f"lab-{name}.html", page=page) if page else "")
-        values += figures.get(name, [None] * PLOTS.get(name, 0))
+        values += figures.get(name, [gr.skip() if there else None] * PLOTS.get(name, 0))
     return tuple(values), "Lab · Earmark"
 
 

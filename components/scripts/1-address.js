@@ -60,7 +60,9 @@
   }
 
   em.connect = (trigger, props, watch) => {
-    send = (query) => trigger({ query, n: em.n, clip: em.clip || "", passage: em.passage || "", run: em.run || "", there: !em.n && Boolean(first()) });
+    const figures = () => document.querySelector("gradio-app [data-figures]")?.dataset.figures || "";
+    const own = () => ({ clip: em.clip || "", passage: em.passage || "", run: em.run || "", figures: figures() });
+    send = (query) => trigger({ query, n: em.n, ...own(), there: !em.n && Boolean(first()) });
     watch("value", () => {
       let answer;
       try { answer = JSON.parse(props.value); } catch { return; }
@@ -146,7 +148,10 @@
 
   function scrollToTop(tab, query) {
     const list = document.querySelector("#em-browse .em-count");
-    if (tab === "browse" && query.get("page") && list) list.scrollIntoView(); else window.scrollTo(0, 0);
+    const shaded = tab === "lab" && query.get("unit") && document.querySelector("#em-lab-run h2");
+    if (tab === "browse" && query.get("page") && list) list.scrollIntoView();
+    else if (shaded) shaded.scrollIntoView({ block: "nearest" });
+    else window.scrollTo(0, 0);
   }
 
   // answers change attributes; what a visitor typed hides them until a form is reset. The field being typed in is left alone.

@@ -128,6 +128,11 @@ class LabPage:
         return [prose.seconds(grid.start_s(frame)) for frame in range(grid.n_frames)]
 
     @property
+    def figures(self) -> str:
+        """What the figures are of; they are the same whichever latent shades."""
+        return f"{self.run.token} {self.run.fitted.n_steps} {self.link.lab.order}"
+
+    @property
     def hidden(self) -> list[tuple[str, str]]:
         """What a form of words sends along."""
         return [(name, value) for name, value in parse_qsl(self.link.query()) if name not in ("words", "by", "unit")]

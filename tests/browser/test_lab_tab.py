@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page
 from earmark.dictionaries import open_checkpoint
 from earmark.experiments import GUEST
 from earmark.live.lab import fit
+from tests.browser.axe import findings
 from tests.browser.conftest import Visitor
 from tests.fixtures.text_house import make_text_house
 from tests.fixtures.text_shelf import SAE
@@ -124,7 +125,9 @@ def test_latents_are_chosen_ordered_and_found_by_words(visitor: Visitor, app):
     rows = "#em-lab-run article.em-latent"
     units = [int(u) for u in page.locator(rows).evaluate_all("rows => rows.map((r) => r.dataset.unit)")]
     assert units == run.strongest("activity")[:40].tolist()
+    page.evaluate("document.querySelector('#em-lab-heat-0 .js-plotly-plot').marked = true")
     visitor.does(lambda: page.locator("#em-lab-run .em-mini").nth(1).click(force=True))
+    assert page.evaluate("document.querySelector('#em-lab-heat-0 .js-plotly-plot').marked"), "another latent shades; no figure is drawn again"
     assert visitor.query()["unit"] == str(units[1])
     values = run.values[:, units[1]]
     for at, value in enumerate(values):
@@ -133,7 +136,10 @@ def test_latents_are_chosen_ordered_and_found_by_words(visitor: Visitor, app):
             assert float(piece.get_attribute("title").split(" · ")[0].replace("−", "-").replace(",", "")) == pytest.approx(float(value), rel=6e-3)
     visitor.does(lambda: page.click("#em-lab-run .em-lab-orders a:has-text('Density')"))
     assert visitor.query()["sort"] == "density"
-    page.wait_for_function("unit => document.querySelector('#em-lab-run article.em-latent').dataset.unit === unit", arg=str(run.strongest("density")[0]))
+    first = str(run.strongest("density")[0])
+    page.wait_for_function("unit => document.querySelector('#em-lab-run article.em-latent').dataset.unit === unit", arg=first)
+    page.wait_for_function(f"unit => {PLOT.format('heat-0')}?.[0].y[0] === `latent ${{unit}}`", arg=first)
+    assert findings(page) == []
     page.fill("#em-lab-words-in", "ships, zebra")
     visitor.does(lambda: page.keyboard.press("Enter"))
     assert visitor.query()["words"] == "ships, zebra" and "Not found: zebra" in page.inner_text("#em-lab-words")
@@ -178,6 +184,7 @@ def test_a_long_text_of_ones_own_on_a_phone(visitor: Visitor, app):
     token = ready(page)
     assert visitor.query() == {"tab": "lab", "kind": "topk", "latents": "24", "k": "4", "steps": "10", "own": "1"}
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing reaches out sideways"
+    assert findings(page) == []
     page.reload()
     assert ready(page) == token and page.input_value("#em-lab-text") == long
     app.desk.lab.kept.drop(token)
