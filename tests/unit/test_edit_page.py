@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import zip_longest
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,7 @@ from components.editing import answer_to, growing, read_edits
 from components.text import show
 from components.views.edited import runs_of, speech_result, text_result
 from components.views.edits import EditPanel, excerpt, panel_of_card, panel_on
+from components.views.unit import feature_page
 from earmark.edits import Edit
 from earmark.errors import BadInput
 from earmark.links import MAX_LINK_TEXT, HeardView, Link, ReadView
@@ -274,3 +276,10 @@ def test_a_continuation_stops_and_keeps_what_it_has(desk: Desk) -> None:
 
 def test_a_continuation_of_nothing_is_a_sentence(desk: Desk) -> None:
     assert "no longer kept" in last(growing(desk, {"query": link_of(edit(1), text="").query(), "run": "r"}))
+
+
+def test_a_card_shows_its_strongest_examples_before_what_can_be_tried_with_them(desk: Desk) -> None:
+    link = Link("feature", SAE, 12)
+    page = feature_page(desk.store, link)
+    html = render("feature.html", page=replace(page, panel=panel_of_card(desk.store, link, page.card)))
+    assert 0 < html.index('data-group="top"') < html.index("data-edits") < html.index("data-effect") < html.index('data-group="q90"')

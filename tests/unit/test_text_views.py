@@ -21,6 +21,7 @@ from components.card import render
 from components.health import SECTIONS
 from components.plots import timeline_figure
 from components.views.address import settle
+from components.views.edits import panel_of_card
 from components.views.health import health_page
 from components.views.listing import BrowsePage, browse_page, shared_peaks
 from components.views.pair import PairPage, pair_page
@@ -55,7 +56,9 @@ def store(texts: Texts) -> Store:
 
 
 def card(store: Store, slug: str, unit: int, **link) -> str:
-    return render("feature.html", page=feature_page(store, Link("feature", slug, unit, **link)))
+    at = Link("feature", slug, unit, **link)
+    page = feature_page(store, at)
+    return render("feature.html", page=replace(page, panel=panel_of_card(store, at, page.card)))
 
 
 def passages(store: Store, slug: str, unit: int, **link) -> list[Passage]:
