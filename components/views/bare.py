@@ -32,7 +32,7 @@ class BareView:
     neighbours: tuple[Neighbour, ...]
     """of the link's unit"""
     commands: tuple[str, ...]
-    """that build its tables"""
+    """that build its tables; none for what was trained in the Lab, which no command knows"""
     problem: str | None = None
     """what is wrong with the unit that was asked for"""
 
@@ -53,7 +53,9 @@ def bare_view(store: Store, desk: Desk, link: Link) -> BareView | None:
         state, far = desk.state(entry.slug), desk.far(entry.slug)
     except EarmarkError as error:
         state, far = State("failed", str(error)), ()
-    return BareView(link, entry, model, state, far, store.settings.hub_max_mb, facts, near, _commands(entry, model), problem)
+    return BareView(
+        link, entry, model, state, far, store.settings.hub_max_mb, facts, near, () if entry.slug in store.catalog.guests else _commands(entry, model), problem
+    )
 
 
 def _commands(entry: DictionaryEntry, model: ModelEntry) -> tuple[str, ...]:

@@ -124,7 +124,8 @@ class BrowsePage:
 def choices(store: Store, link: Link) -> tuple[Choice, ...]:
     """Every dictionary, those that cannot be opened with the reason."""
     found = []
-    for slug, entry in store.catalog.dictionaries.items():
+    for entry in store.catalog.offered(link.dictionary):
+        slug = entry.slug
         n_units, problem, quality, far = None, None, None, False
         try:
             dictionary = store.dictionary(slug, fetch=False)
@@ -143,7 +144,7 @@ def choices(store: Store, link: Link) -> tuple[Choice, ...]:
 
 def with_tables(store: Store, current: str) -> tuple[tuple[str, str], ...]:
     """(slug, title) of the dictionaries that have tables, and of the current one."""
-    entries = (e for e in store.catalog.dictionaries.values() if e.slug == current or store.has_tables(e.slug))
+    entries = (e for e in store.catalog.offered(current) if e.slug == current or store.has_tables(e.slug))
     return tuple((e.slug, f"{e.title or prose.KIND_TITLES[e.kind]}, {e.model} layer {e.layer}") for e in entries)
 
 

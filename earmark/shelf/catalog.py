@@ -158,6 +158,11 @@ class Catalog:
     def dictionary(self, slug: str) -> DictionaryEntry:
         return self.guests.get(slug) or self._get("dictionary", self.dictionaries, slug)
 
+    def offered(self, slug: str) -> tuple[DictionaryEntry, ...]:
+        """What there is to choose from, for who looks at `slug`: all that are listed, behind it where it is a visit's own."""
+        own = (self.guests[slug],) if slug in self.guests else ()
+        return (*own, *self.dictionaries.values())
+
     @staticmethod
     def _get(what: str, entries: dict[str, T], slug: str) -> T:
         if slug not in entries:

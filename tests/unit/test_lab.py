@@ -16,9 +16,14 @@ import numpy as np
 import pytest
 import torch
 
+from components import TABS
+from components.bridge import Context
+from components.views.address import settle
+from components.views.listing import choices
 from earmark.dictionaries import open_checkpoint
 from earmark.errors import BadInput, EarmarkError, NotFound
 from earmark.experiments import GUEST, Experiment, Size
+from earmark.links import Link
 from earmark.live.desk import Desk
 from earmark.live.kept import Kept
 from earmark.live.lab import desk as lab_desk
@@ -250,6 +255,16 @@ def test_it_opens_like_any_dictionary_and_is_in_no_list(desk: Desk, store: Store
     desk.lab.kept.drop(run.token)
     with pytest.raises(EarmarkError, match="no dictionary 'lab-"):
         desk.texts.read(run.slug, "the cat")
+
+
+@pytest.mark.parametrize("tab", ["browse", "feature", "health", "compare"])
+def test_every_tab_shows_it_to_who_knows_it(desk: Desk, store: Store, tab: str) -> None:
+    run = trained(desk)
+    link, _ = settle(store, Link(tab, run.slug))
+    shown, _ = {module.NAME: module for module in TABS}[tab].show(Context(store, (), desk), link)
+    page = "".join(str(part) for part in shown)
+    assert "Trained in the Lab" in page and f"earmark build {run.slug}" not in page, "no command knows it"
+    assert run.slug not in [c.entry.slug for c in choices(store, Link("browse", SAE))], "nobody else is told"
 
 
 def test_what_is_too_old_is_taken_back(desk: Desk, store: Store) -> None:
