@@ -10,8 +10,10 @@ import gradio as gr
 
 from earmark.errors import EarmarkError
 from earmark.links import Link
-from earmark.live.desk import N_READERS, Desk, Tell
-from earmark.live.kept import Clip
+from earmark.live.desk import Desk
+from earmark.live.line.kept import Clip
+from earmark.live.line.model import Tell
+from earmark.live.line.sounds import N_READERS
 
 from .bridge import Context
 from .card import render

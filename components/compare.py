@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from earmark.links import Link
-from earmark.live.desk import Desk, Tell
+from earmark.live.desk import Desk
+from earmark.live.line.model import Tell
 from earmark.web.media import modality_of
 
 from .audio import said

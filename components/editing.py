@@ -12,8 +12,9 @@ import gradio as gr
 
 from earmark.errors import BadInput, EarmarkError, Stopped
 from earmark.links import Link
-from earmark.live.desk import Desk, Tell
+from earmark.live.desk import Desk
 from earmark.live.editing.desk import Wanted
+from earmark.live.line.model import Tell
 from earmark.units import UnitId
 
 from .bridge import MAX_QUERY, Context

@@ -13,9 +13,10 @@ import numpy as np
 from earmark.errors import EarmarkError, NotFound
 from earmark.experiments import Experiment
 from earmark.links import Link
-from earmark.live.desk import N_READERS, Desk
+from earmark.live.desk import Desk
 from earmark.live.lab.latents import as_picture
 from earmark.live.lab.material import Source
+from earmark.live.line.sounds import N_READERS
 from earmark.presets import DEFAULT_PRESET, MAX_LAB_TEXT, PRESETS, LabView
 
 from .bridge import Context

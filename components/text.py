@@ -11,7 +11,8 @@ import gradio as gr
 
 from earmark.errors import BadInput, EarmarkError
 from earmark.links import MAX_LINK_TEXT, Link
-from earmark.live.desk import Desk, Tell
+from earmark.live.desk import Desk
+from earmark.live.line.model import Tell
 from earmark.live.texts.passage import Passage
 
 from .bridge import Context

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from earmark.cards import Neighbour
 from earmark.errors import EarmarkError, NotFound
 from earmark.links import Link
-from earmark.live.desk import Desk, State
+from earmark.live.desk import Desk
+from earmark.live.line.model import State
 from earmark.shelf.catalog import DictionaryEntry, ModelEntry
 from earmark.shelf.store import Store
 

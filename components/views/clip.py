@@ -11,7 +11,7 @@ import numpy as np
 from earmark.errors import EarmarkError
 from earmark.links import Link, media_href, own_href
 from earmark.live.analysis import MOMENT, rank
-from earmark.live.kept import Clip
+from earmark.live.line.kept import Clip
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.store import Store
 from earmark.units import UnitHit

@@ -11,7 +11,7 @@ from earmark.cards import UnitCard
 from earmark.edits import MAX_ADDED, MAX_EDITS, MAX_FACTOR, SLIDER_FACTOR, Edit
 from earmark.links import MAX_LINK_TEXT, Link, ReadView
 from earmark.live.analysis import MOMENT, REGION
-from earmark.live.kept import Clip
+from earmark.live.line.kept import Clip
 from earmark.live.texts.passage import Passage
 from earmark.passages import around, visible
 from earmark.shelf.store import Store

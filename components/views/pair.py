@@ -10,7 +10,7 @@ import numpy as np
 from earmark.errors import EarmarkError
 from earmark.links import Link, media_href, own_href
 from earmark.live.desk import Desk
-from earmark.live.kept import Clip
+from earmark.live.line.kept import Clip
 from earmark.live.texts.passage import Passage
 from earmark.passages import visible
 from earmark.shelf.folders import Corpus

@@ -22,8 +22,9 @@ from earmark.errors import BadInput, EarmarkError, NotFound
 from earmark.inputs.audio import Limits, decode
 from earmark.links import HeardView, Link
 from earmark.live.analysis import rank
-from earmark.live.desk import N_READERS, Desk
-from earmark.live.kept import Clip, Kept
+from earmark.live.desk import Desk
+from earmark.live.line.kept import Clip, Kept
+from earmark.live.line.sounds import N_READERS
 from earmark.settings import Settings
 from earmark.shelf.schema import LABELS
 from earmark.shelf.store import Store

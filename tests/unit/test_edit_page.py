@@ -174,14 +174,14 @@ def test_a_run_stops_at_a_word_and_only_at_its_own(desk: Desk) -> None:
 
 
 def test_stopped_runs_are_not_remembered_for_ever(desk: Desk) -> None:
-    editing = Editing(desk)
+    editing = Editing(desk, desk.texts)
     for n in range(N_STOPPED + 10):
         editing.stop(str(n))
     assert len(editing._stopped) == N_STOPPED and str(N_STOPPED + 9) in editing._stopped
 
 
 def test_a_run_that_takes_too_long_is_given_up_with_a_sentence(desk: Desk) -> None:
-    hasty = Editing(desk, edit_s=-1.0)
+    hasty = Editing(desk, desk.texts, edit_s=-1.0)
     with pytest.raises(BadInput, match="was given up"):
         hasty.read(SAE, (edit(1),), SENTENCE, "r", lambda share, words: None)
 

@@ -25,13 +25,13 @@ from earmark.errors import BadInput, EarmarkError, NotFound
 from earmark.experiments import GUEST, Experiment, Size
 from earmark.links import Link
 from earmark.live.desk import Desk
-from earmark.live.kept import Kept
 from earmark.live.lab import desk as lab_desk
 from earmark.live.lab.desk import Lab
 from earmark.live.lab.fit import Point, fit
 from earmark.live.lab.latents import as_picture, in_order, latents_of
 from earmark.live.lab.material import take
 from earmark.live.lab.run import Run
+from earmark.live.line.kept import Kept
 from earmark.live.texts.words import word_tokens, words_in_text
 from earmark.shelf.store import Store
 from tests.fixtures.shelf import N_UNITS

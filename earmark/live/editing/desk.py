@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ...edits import Edit
 from ...errors import BadInput, Stopped
 from ...units import UnitId, Waveform
-from ..kept import Kept
+from ..line.kept import Kept
 
 if TYPE_CHECKING:
-    from ..desk import Desk, Tell
+    from ..line.model import Tell
+    from ..line.sounds import Sounds
+    from ..texts.desk import Texts
     from .ablation import UnitEffect
     from .continuation import Continuation
     from .speech import EditedSpeech
@@ -56,8 +58,8 @@ class Wanted:
 class Editing:
     """One a process, shared by all visitors."""
 
-    def __init__(self, desk: Desk, edit_s: float = EDIT_S):
-        self._desk, self._edit_s = desk, edit_s
+    def __init__(self, sounds: Sounds, texts: Texts, edit_s: float = EDIT_S):
+        self._sounds, self._passages, self._edit_s = sounds, texts, edit_s
         self._speech: Kept[Outcome[EditedSpeech]] = Kept(KEPT_BYTES)
         self._texts: Kept[Outcome[EditedText]] = Kept(KEPT_BYTES)
         self._continued: Kept[Outcome[tuple[Wanted, Continuation]]] = Kept(KEPT_BYTES)
@@ -76,10 +78,10 @@ class Editing:
 
     def _bounded(self, slug: str, run: str, tell: Tell, work: Callable[[Stop], T]) -> T:
         """`work` on the model's line. Raises Stopped when the visitor says so, and BadInput when it takes too long."""
-        tell(0.05, "Beginning" if self._desk.state(slug).name == "ready" else "Loading the model")
+        tell(0.05, "Beginning" if self._sounds.state(slug).name == "ready" else "Loading the model")
         clock = _Clock(lambda: run in self._stopped, self._edit_s)
         try:
-            return self._desk.run(lambda: clock.begin(work))
+            return self._sounds.run(lambda: clock.begin(work))
         except Stopped:
             if clock.late:
                 raise BadInput(f"This took longer than {self._edit_s:.0f} s and was given up. Take a shorter sample, or fewer edits.") from None
@@ -100,9 +102,9 @@ class Editing:
 
         _check(edits)
         if self.heard(slug, edits, clip, sample) is None:
-            sound, desk = self._sound(slug, clip, sample), self._desk
-            found = self._bounded(slug, run, tell, lambda stop: edit_speech(desk.runtime(), desk.store, edits, sound, tell=tell, stop=stop))
-            if sample or desk.kept.get(clip) is not None:
+            sound, sounds = self._sound(slug, clip, sample), self._sounds
+            found = self._bounded(slug, run, tell, lambda stop: edit_speech(sounds.runtime(), sounds.store, edits, sound, tell=tell, stop=stop))
+            if sample or sounds.kept.get(clip) is not None:
                 self._speech.put(Outcome(found, SPEECH_BYTES), self._clip_name(slug, edits, clip, sample))
 
     def heard(self, slug: str, edits: Sequence[Edit], clip: str, sample: str | None) -> EditedSpeech | None:
@@ -111,14 +113,14 @@ class Editing:
 
     def _sound(self, slug: str, clip: str, sample: str | None) -> Waveform:
         if sample:
-            return self._desk.decode(self._desk.sample(slug, sample))[0]
-        kept = self._desk.kept.get(clip)
+            return self._sounds.decode(self._sounds.sample(slug, sample))[0]
+        kept = self._sounds.kept.get(clip)
         if kept is None:
             raise BadInput("The clip is no longer kept. Bring it once more.")
-        return self._desk.decode(kept.sound)[0]
+        return self._sounds.decode(kept.sound)[0]
 
     def _clip_name(self, slug: str, edits: Sequence[Edit], clip: str, sample: str | None) -> str:
-        entry = self._desk.store.catalog.dictionary(slug)
+        entry = self._sounds.store.catalog.dictionary(slug)
         return " ".join((f"{entry.corpus}/{sample}" if sample else clip, entry.model, *map(str, edits)))
 
     # -- texts -----------------------------------------------------------------------------------------------------------
@@ -129,9 +131,9 @@ class Editing:
 
         _check(edits)
         if self.found(slug, edits, text) is None:
-            desk, token = self._desk, self._desk.texts.read(slug, text, tell)
-            found = self._bounded(slug, run, tell, lambda stop: edit_text(desk.runtime(), desk.store, edits, text, tell=tell, stop=stop))
-            if desk.texts.kept.get(token) is not None:
+            sounds, token = self._sounds, self._passages.read(slug, text, tell)
+            found = self._bounded(slug, run, tell, lambda stop: edit_text(sounds.runtime(), sounds.store, edits, text, tell=tell, stop=stop))
+            if self._passages.kept.get(token) is not None:
                 self._texts.put(Outcome(found, POSITION_BYTES * len(found.tokens)), self._text_name(slug, edits, text))
 
     def found(self, slug: str, edits: Sequence[Edit], text: str) -> EditedText | None:
@@ -143,15 +145,15 @@ class Editing:
         from .continuation import continue_text
 
         _check(edits)
-        desk, name, token = self._desk, self._text_name(slug, edits, text), self._desk.texts.read(slug, text)
+        sounds, name, token = self._sounds, self._text_name(slug, edits, text), self._passages.read(slug, text)
         clock = _Clock(lambda: run in self._stopped, self._edit_s)
 
         def begin(stop: Stop) -> Iterator[Continuation]:
-            return continue_text(desk.runtime(), desk.store, edits, text, n_tokens=wanted.n_tokens, seed=wanted.seed, stop=stop)
+            return continue_text(sounds.runtime(), sounds.store, edits, text, n_tokens=wanted.n_tokens, seed=wanted.seed, stop=stop)
 
         try:
-            steps = desk.run(lambda: clock.begin(begin))
-            while (grown := desk.run(lambda: next(steps, None))) is not None and desk.texts.kept.get(token) is not None:
+            steps = sounds.run(lambda: clock.begin(begin))
+            while (grown := sounds.run(lambda: next(steps, None))) is not None and self._passages.kept.get(token) is not None:
                 self._continued.put(Outcome((wanted, grown), 4 * (len(grown.plain) + len(grown.edited)) + 200), name)
                 yield grown
         except Stopped:
@@ -164,7 +166,7 @@ class Editing:
         return _value(self._continued.get(self._text_name(slug, edits, text)))
 
     def _text_name(self, slug: str, edits: Sequence[Edit], text: str) -> str:
-        return " ".join((self._desk.texts.name(slug, text), *map(str, edits)))
+        return " ".join((self._passages.name(slug, text), *map(str, edits)))
 
     # -- what a unit does ------------------------------------------------------------------------------------------------
 
@@ -173,8 +175,8 @@ class Editing:
         from .ablation import unit_effect
 
         if self.effect(unit) is None:
-            desk, slug = self._desk, unit.dictionary
-            self._effects[unit] = self._bounded(slug, run, tell, lambda stop: unit_effect(desk.runtime(), desk.store, unit, tell=tell, stop=stop))
+            sounds, slug = self._sounds, unit.dictionary
+            self._effects[unit] = self._bounded(slug, run, tell, lambda stop: unit_effect(sounds.runtime(), sounds.store, unit, tell=tell, stop=stop))
             with self._lock:
                 while len(self._effects) > N_STOPPED:
                     self._effects.popitem(last=False)
@@ -190,11 +192,11 @@ class Editing:
         from .apply import model_of_edits
         from .speech import edit_speech
 
-        desk = self._desk
-        model_of_edits(desk.store.catalog, edits, "audio")
-        sound, notices = desk.decode(data)
+        sounds = self._sounds
+        model_of_edits(sounds.store.catalog, edits, "audio")
+        sound, notices = sounds.decode(data)
         slug = edits[0].unit.dictionary
-        found = self._bounded(slug, "", _silent, lambda stop: edit_speech(desk.runtime(), desk.store, edits, sound, stop=stop)).json()
+        found = self._bounded(slug, "", _silent, lambda stop: edit_speech(sounds.runtime(), sounds.store, edits, sound, stop=stop)).json()
         return {**found, "notices": [*notices, *found["notices"]]}
 
     def answer_text(self, edits: Sequence[Edit], text: str, n_tokens: int, seed: int) -> dict[str, Any]:
@@ -202,10 +204,10 @@ class Editing:
         from .apply import model_of_edits
         from .continuation import edit_and_continue
 
-        desk = self._desk
-        model_of_edits(desk.store.catalog, edits, "text")
+        sounds = self._sounds
+        model_of_edits(sounds.store.catalog, edits, "text")
         slug = edits[0].unit.dictionary
-        return self._bounded(slug, "", _silent, lambda stop: edit_and_continue(desk.runtime(), desk.store, edits, text, n_tokens, seed, stop))
+        return self._bounded(slug, "", _silent, lambda stop: edit_and_continue(sounds.runtime(), sounds.store, edits, text, n_tokens, seed, stop))
 
 
 class _Clock:

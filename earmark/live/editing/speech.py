@@ -28,7 +28,7 @@ from ...units import FrameGrid, Waveform
 from .apply import check_editable, model_of_edits, replacing_edits, through_saes
 
 if TYPE_CHECKING:
-    from ..desk import Tell
+    from ..line.model import Tell
 
 MAX_SOUND_S = 120
 TOKENS_A_SECOND, MORE_TOKENS = 10, 24

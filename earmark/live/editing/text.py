@@ -23,7 +23,7 @@ from .apply import model_of_edits
 from .passing import TextEdits, text_model
 
 if TYPE_CHECKING:
-    from ..desk import Tell
+    from ..line.model import Tell
 
 T = TypeVar("T")
 

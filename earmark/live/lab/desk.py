@@ -18,12 +18,12 @@ from ...experiments import GUEST, Experiment
 from ...inputs.text import check_text
 from ...shelf.catalog import DictionaryEntry
 from ...shelf.hub import HERE, find_model
-from ..kept import Brought, Kept
+from ..line.kept import Brought, Kept
 from .material import Source, check_model, take
 from .run import Run, made
 
 if TYPE_CHECKING:
-    from ..desk import Desk
+    from ..line.sounds import Sounds
     from .fit import Point
 
 LIMIT_S = 60.0
@@ -59,8 +59,8 @@ class Job:
 class Lab:
     """One a process, shared by all visitors."""
 
-    def __init__(self, desk: Desk, limit_s: float = LIMIT_S, left_s: float = LEFT_S):
-        self._desk, self._limit_s, self._left_s = desk, limit_s, left_s
+    def __init__(self, sounds: Sounds, limit_s: float = LIMIT_S, left_s: float = LEFT_S):
+        self._sounds, self._limit_s, self._left_s = sounds, limit_s, left_s
         self.kept: Kept[Run] = Kept(RUNS_BYTES, gone=self._take_back)
         self._jobs: dict[str, Job] = {}
         self._pool = ThreadPoolExecutor(1, "lab")
@@ -70,14 +70,14 @@ class Lab:
 
     def models(self) -> tuple[str, ...]:
         """Slugs of the models whose files are on this machine, in the catalog's order."""
-        store = self._desk.store
+        store = self._sounds.store
         return tuple(slug for slug, entry in store.catalog.models.items() if _is_here(entry, store.settings))
 
     def settled(self, experiment: Experiment) -> Experiment:
         """The experiment with a model: where it names none, a language model that is here, one with tables before others."""
         if experiment.model:
             return experiment
-        store = self._desk.store
+        store = self._sounds.store
         texts = [slug for slug, entry in store.catalog.models.items() if entry.modality == "text"]
         known = [d.model for slug, d in store.catalog.dictionaries.items() if store.has_tables(slug)]
         here = self.models()
@@ -86,14 +86,14 @@ class Lab:
 
     def dictionary_of(self, model: str) -> str | None:
         """Some dictionary over a model that was built from clips which are here; their sounds can be tried."""
-        store = self._desk.store
+        store = self._sounds.store
         return next((slug for slug, d in store.catalog.dictionaries.items() if d.model == model and d.corpus and store.has_tables(slug)), None)
 
     def warm(self, experiment: Experiment) -> None:
         """Start loading the experiment's model in the background, where a dictionary with tables stands over it."""
         slug = self.dictionary_of(self.settled(experiment).model)
         if slug is not None:
-            self._desk.warm(slug)
+            self._sounds.warm(slug)
 
     def text(self, text: str) -> Source:
         """Raises BadInput for a text that cannot be used."""
@@ -102,14 +102,14 @@ class Lab:
 
     def sound(self, data: bytes, sample: str | None = None) -> Source:
         """Of a sound file's bytes. Raises BadInput for what is no sound."""
-        return Source(sound=Brought(*self._desk.decode(data), sample))
+        return Source(sound=Brought(*self._sounds.decode(data), sample))
 
     def sample(self, model: str, sample: str) -> Source:
         """A clip of the corpus that belongs to a model. Raises NotFound where there is none."""
         slug = self.dictionary_of(model)
         if slug is None:
             raise NotFound(f"There are no clips for {model} here. Choose a file of your own.")
-        return self.sound(self._desk.sample(slug, sample), sample)
+        return self.sound(self._sounds.sample(slug, sample), sample)
 
     def again(self, token: str) -> Source:
         """What an earlier training was trained on. Raises NotFound where it is no longer kept."""
@@ -129,7 +129,7 @@ class Lab:
 
     def start(self, experiment: Experiment, source: Source) -> str:
         """The ticket of a training that now waits for its turn. Raises BadInput where too many wait, or the model cannot take the source."""
-        check_model(self._desk.store, experiment, source)
+        check_model(self._sounds.store, experiment, source)
         ticket, now = secrets.token_urlsafe(24), time.monotonic()
         with self._lock:
             self._jobs = {t: j for t, j in self._jobs.items() if j.state not in OVER or now - j.seen < FORGET_S}
@@ -182,7 +182,7 @@ class Lab:
             return
         try:
             job.state = "reading"
-            material = self._desk.run(lambda: take(self._desk.runtime(), job.experiment, job.source))
+            material = self._sounds.run(lambda: take(self._sounds.runtime(), job.experiment, job.source))
             job.state, job.began = "training", time.monotonic()
             fitted = fit(material.x, job.experiment, job.points.append, lambda: job.stop or self._left(job), self._limit_s)
             if self._left(job):
@@ -199,17 +199,17 @@ class Lab:
     # -- what is kept --------------------------------------------------------------------------------------------------------
 
     def _keep(self, run: Run) -> str:
-        catalog = self._desk.store.catalog
+        catalog = self._sounds.store.catalog
         corpora = (d.corpus for d in catalog.dictionaries.values() if (d.model, d.layer) == (run.experiment.model, run.layer))
         title = "Trained in the Lab"
         entry = DictionaryEntry(run.slug, run.experiment.model, "sae", run.layer, run.experiment.site, title, next(corpora, None), format="saelens")
         self.kept.drop(run.token)
         token = self.kept.put(run, run.token)
-        self._desk.runtime().lend(entry, run.sae)
+        self._sounds.runtime().lend(entry, run.sae)
         return token
 
     def _take_back(self, token: str) -> None:
-        self._desk.runtime().take_back(GUEST + token)
+        self._sounds.runtime().take_back(GUEST + token)
 
 
 def _is_here(entry: Any, settings: Any) -> bool:

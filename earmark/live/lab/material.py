@@ -13,7 +13,7 @@ from ...errors import BadInput
 from ...experiments import MAX_POSITIONS, Experiment
 from ...shelf.store import Store
 from ...units import FrameGrid, Hook, TokenSample, Waveform
-from ..kept import Brought
+from ..line.kept import Brought
 from ..texts.passage import sinks_of
 
 if TYPE_CHECKING:

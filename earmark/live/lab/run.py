@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...experiments import GUEST, Experiment
 from ...inputs.mel import mel_grey
 from ...units import FrameGrid, Hook
-from ..kept import Clip, wav_of
+from ..line.kept import Clip, wav_of
 from ..texts.passage import Passage
 from .latents import Latents, in_order, latents_of
 from .material import Material, Source

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import BadInput
 from ...units import TextAnalysis
-from ..kept import Kept
+from ..line.kept import Kept
 from .passage import Passage, check_text_dictionary
 
 if TYPE_CHECKING:
-    from ..desk import Desk, Tell
+    from ..line.model import Line, Tell
     from .splice import Spliced
 
 PASSAGES_BYTES, SPLICED_BYTES = 192_000_000, 48_000_000
@@ -21,14 +22,15 @@ PASSAGES_BYTES, SPLICED_BYTES = 192_000_000, 48_000_000
 class Texts:
     """One a process, shared by all visitors."""
 
-    def __init__(self, desk: Desk):
-        self._desk = desk
+    def __init__(self, line: Line, forget: Callable[[str], object]):
+        """forget: takes the token of a text that is forgotten, for what is kept of it elsewhere."""
+        self._line, self._forget = line, forget
         self.kept: Kept[Passage] = Kept(PASSAGES_BYTES)
         self._spliced: Kept[Spliced] = Kept(SPLICED_BYTES)
 
     def name(self, slug: str, text: str) -> str:
         """The token of a text that has been run through a dictionary's layer: a digest of both, and for a visit's own dictionary of its slug."""
-        catalog = self._desk.store.catalog
+        catalog = self._line.store.catalog
         e = catalog.dictionary(slug)
         own = (slug,) if slug in catalog.guests else ()
         whole = "\0".join((e.model, str(e.layer), e.corpus or "", *own, text))
@@ -55,14 +57,14 @@ class Texts:
         check_text(text)
         token = self.name(slug, text)
         if self.kept.get(token) is None:
-            tell(0.4, "Reading" if self._desk.state(slug).name == "ready" else "Loading the model")
-            self.kept.put(self._desk.run(lambda: self._passage(slug, text)), token)
+            tell(0.4, "Reading" if self._line.state(slug).name == "ready" else "Loading the model")
+            self.kept.put(self._line.run(lambda: self._passage(slug, text)), token)
         return token
 
     def _passage(self, slug: str, text: str) -> Passage:
         from .passage import read_passage
 
-        return read_passage(self._desk.runtime(), self._desk.store, slug, text)
+        return read_passage(self._line.runtime(), self._line.store, slug, text)
 
     def window(self, slug: str, sample: str) -> Passage | None:
         """A text of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""
@@ -74,12 +76,12 @@ class Texts:
 
         self._check(slug)
         if self.window(slug, sample) is None:
-            tell(0.4, "Reading" if self._desk.state(slug).name == "ready" else "Loading the model")
-            found = self._desk.run(lambda: read_window(self._desk.runtime(), self._desk.store, slug, sample))
+            tell(0.4, "Reading" if self._line.state(slug).name == "ready" else "Loading the model")
+            found = self._line.run(lambda: read_window(self._line.runtime(), self._line.store, slug, sample))
             self.kept.put(found, self._window_name(slug, sample))
 
     def _window_name(self, slug: str, sample: str) -> str:
-        e = self._desk.store.catalog.dictionary(slug)
+        e = self._line.store.catalog.dictionary(slug)
         return f"{e.corpus}/{sample}/{e.model}/{e.layer}"
 
     def splice(self, slug: str, text: str, tell: Tell = lambda share, words: None) -> None:
@@ -87,10 +89,10 @@ class Texts:
         from .splice import check_splice, splice
 
         self._check(slug)
-        check_splice(self._desk.store, slug)
+        check_splice(self._line.store, slug)
         if self.spliced(slug, text) is None:
             tell(0.3, "Reading three times: plainly, through the SAE, and with zeros")
-            found = self._desk.run(lambda: splice(self._desk.runtime(), self._desk.store, slug, text))
+            found = self._line.run(lambda: splice(self._line.runtime(), self._line.store, slug, text))
             self._spliced.put(found, f"{slug}/{self.name(slug, text)}")
 
     def spliced(self, slug: str, text: str) -> Spliced | None:
@@ -104,17 +106,17 @@ class Texts:
 
         self._check(slug)
         check_order(top, order)
-        return self._desk.run(lambda: analyse_text(self._desk.runtime(), self._desk.store, slug, text, top=top, order=order))
+        return self._line.run(lambda: analyse_text(self._line.runtime(), self._line.store, slug, text, top=top, order=order))
 
     def forget(self, token: str) -> None:
         passage = self.kept.get(token)
         self.kept.drop(token)
-        self._desk.editing.forget(token)
+        self._forget(token)
         for slug in passage.codes if passage else ():
             self._spliced.drop(f"{slug}/{token}")
 
     def _check(self, slug: str) -> None:
-        check_text_dictionary(self._desk.store, slug)
-        far = self._desk.far(slug)
+        check_text_dictionary(self._line.store, slug)
+        far = self._line.far(slug)
         if far:
             raise BadInput(f"{' and '.join(far)} must be fetched from the Hub first: open {slug} on Browse, then bring the text once more.")

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from ...errors import NotFound
 from ...live.desk import Desk
-from ...live.kept import Clip
+from ...live.line.kept import Clip
 from ..answers import answered, bytes_response
 from ..pictures import mel_png
 

@@ -29,7 +29,7 @@ from ..text import Tokens, changed_most
 from .samples import N_NEXT_TOKENS, NEAR_S, Ran, run_sound, run_text
 
 if TYPE_CHECKING:
-    from ...desk import Tell
+    from ...line.model import Tell
 
 N_EXAMPLES = 8
 CLEAR = 0.05

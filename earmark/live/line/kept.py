@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ..speech import Speech
-from ..units import FrameGrid, Waveform
+from ...speech import Speech
+from ...units import FrameGrid, Waveform
 
 if TYPE_CHECKING:
-    from ..dictionaries.base import Codes
+    from ...dictionaries.base import Codes
 
 MAX_BYTES = 256_000_000
 MAX_AGE_S = 40 * 60
