@@ -11,7 +11,7 @@ from earmark.shelf.store import Store
 from earmark.units import UnitId
 
 from .finding import placed_row
-from .listing import Row
+from .rows import Row
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from earmark.units import UnitId
 from earmark.web.find import Found, clips_saying, find
 
 from .. import prose
-from .listing import Row, unit_row
+from .rows import Row, unit_row
 
 N_SHOWN, N_CLIPS = 24, 8
 """rows of each section, clips"""

@@ -141,7 +141,7 @@ def pair_page(store: Store, desk: Desk, link: Link, tokens: Own = Own()) -> Pair
     chart, text = None, None
     if isinstance(own, Clip) and not link.sample:
         chart = _own_chart(own, tokens.clip, pair)
-    elif own and not link.sample:
+    elif own and not isinstance(own, Clip) and not link.sample:
         text = own_text_pair(own, pair)
     elif samples and all(side.is_text for side in sides):
         text = text_pair(store, desk.texts, corpus, pair, samples[0])

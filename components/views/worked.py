@@ -8,7 +8,7 @@ from earmark.errors import EarmarkError
 from earmark.links import BrowseView, Link
 from earmark.shelf.store import Store
 
-from .listing import Row, unit_row
+from .rows import Row, unit_row
 
 
 @dataclass(frozen=True)
