@@ -41,7 +41,7 @@ class Size:
         """Raises BadInput for anything but `16`, `2x` or `d/3`."""
         found = _SIZE.fullmatch(text.strip())
         if not found or float(found["plain"] or found["times"] or found["part"]) <= 0:
-            raise BadInput(f"{what} is '{text.strip()[:40]}'; it must be a whole number such as 16, or be told by the hook's width d: 2x, d/3.")
+            raise BadInput(f"{what} is '{text.strip()[:40]}'; valid: a whole number below a million, such as 16, or by the hook's width d: 2x, d/3.")
         if found["plain"]:
             return cls(int(found["plain"]))
         return cls(float(found["times"]) if found["times"] else 1 / int(found["part"]), True)

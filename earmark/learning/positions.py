@@ -69,6 +69,8 @@ def read_activations(path: Path) -> NDArray[np.generic]:
     """Numbers [n_positions, width] of a .npy file, mapped. Raises BadInput for anything else; nothing is ever unpickled."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise BadInput(f"There is no file or folder '{path.name}'. --activations takes a .npy file, or a folder of them.") from None
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"'{path.name}' cannot be read as a .npy file of numbers ({type(error).__name__}).") from None
     if not isinstance(array, np.ndarray):

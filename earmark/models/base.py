@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import BadInput, unknown
+from ..errors import BadInput, NotFound, unknown
 from ..inputs.text import Tokens
 from ..speech import Speech
 from ..units import Activations, FrameGrid, Grid, Hook, TokenGrid, TokenSample, Waveform
@@ -77,7 +77,7 @@ class LoadedModel(ABC, Generic[Sample, Grid]):
         try:
             module = self.root.get_submodule(path.format(i=layer))
         except AttributeError:
-            raise unknown(f"layer of {self.slug}", str(layer), map(str, range(self.n_layers))) from None
+            raise NotFound(f"There is no layer {layer} of {self.slug}; its layers are 0 to {self.n_layers - 1}.") from None
         matrix = self._matrix(module)
         width = self.width if matrix is None else matrix.shape[1 if side == "input" else 0]
         return Hook(path.format(i=layer), side, width)

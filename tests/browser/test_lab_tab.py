@@ -159,7 +159,7 @@ def test_stop_and_what_cannot_be_trained(visitor: Visitor, app):
     token = ready(page)
     assert "It was stopped after" in page.inner_text("#em-lab-losses")
     assert app.desk.lab.kept.get(token).fitted.n_steps < 2000
-    for field, value, words in (("latents", "2y", "The number of latents is '2y'"), ("k", "900", "k is 900"), ("layer", "77", "There is no layer of")):
+    for field, value, words in (("latents", "2y", "The number of latents is '2y'"), ("k", "900", "k is 900"), ("layer", "77", "There is no layer 77 of")):
         page.fill(f"#em-lab-{field}-in", value)
         train(page)
         page.wait_for_function(

@@ -147,7 +147,7 @@ def test_material_is_the_layers_own_without_sinks(desk: Desk, site: str) -> None
 
 def test_the_middle_layer_and_layers_that_are_not_there(desk: Desk) -> None:
     assert take(desk.runtime(), replace(SMALL, layer=None), desk.lab.text(SENTENCE)).layer == 1, "of 3"
-    with pytest.raises(NotFound, match="There is no layer of .* '7'"):
+    with pytest.raises(NotFound, match="There is no layer 7 of .*; its layers are 0 to 2"):
         take(desk.runtime(), replace(SMALL, layer=7), desk.lab.text(SENTENCE))
 
 
@@ -358,7 +358,7 @@ def test_who_leaves_ends_the_training_and_nothing_is_kept(store: Store, gate: th
 
 def test_what_cannot_be_trained_is_told(desk: Desk) -> None:
     for experiment, words in (
-        (replace(SMALL, layer=9), "no layer of"),
+        (replace(SMALL, layer=9), "no layer 9 of"),
         (replace(SMALL, k=Size(41)), "k is 41"),
         (replace(SMALL, n_units=Size(900.0, True)), "at most 4,096"),
     ):

@@ -246,7 +246,7 @@ def test_sizes_are_those_of_the_parameters() -> None:
         (["whisper-tiny.en-l2-sae", "--activations", "x.npy"], "one of both"),
         (["--activations", "x.npy"], "needs --out FOLDER"),
         (["whisper-tiny.en-l2-sae", "--sweep", "k=1,2"], "needs --out FOLDER"),
-        (["--activations", "none.npy", "--out", "sae"], "'none.npy' cannot be read"),
+        (["--activations", "none.npy", "--out", "sae"], "There is no file or folder 'none.npy'"),
         (["--activations", "x.npy", "--out", "none/sae"], "is not there"),
         (["--activations", "x.npy", "--out", "full"], "no training of ours"),
         (["--activations", "x.npy", "--out", "sae", "--run", "a"], "give --recipe too"),
