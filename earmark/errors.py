@@ -47,5 +47,5 @@ def unknown(what: str, name: str, valid: Iterable[str]) -> NotFound:
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") if names else "none"
+    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") if names else "none"
     return NotFound(f"There is no {what} '{name[:80]}'.{hint} Known: {listed}.")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from earmark.__main__ import main
+from earmark.errors import unknown
 from earmark.inputs.audio import decode
 from earmark.runtime import Runtime
 from earmark.settings import Settings
@@ -135,3 +136,9 @@ def test_train_then_health_recomputed_agree(ask, house: Settings, tmp_path: Path
 def test_bad_input_gets_a_sentence_and_status_1(ask, words: tuple[object, ...], sentence: str) -> None:
     status, _, err = ask(*words)
     assert status == 1 and sentence in err and err.startswith("earmark: ")
+
+
+def test_long_lists_of_what_is_known_end_with_how_many_more_there_are() -> None:
+    names = [f"n{i:02}" for i in range(15)]
+    assert str(unknown("thing", "zzz", names)) == f"There is no thing 'zzz'. Known: {', '.join(names[:12])} and 3 more."
+    assert str(unknown("thing", "n1", names[:2])) == "There is no thing 'n1'. Did you mean 'n01'? Known: n00, n01."
