@@ -12,6 +12,7 @@
   let path = ""; // of a sound that has been sent and waits to be trained on
   let ticket = ""; // of the training under way
   let polling = 0;
+  let early = false; // whether a training was asked for before the page could begin it
   let asked = ""; // the token with which a view was asked for again
 
   try { em.run = sessionStorage.getItem(KEY) || ""; } catch { em.run = ""; }
@@ -30,7 +31,10 @@
 
   // -- the form ----------------------------------------------------------------------------------------------------------------
 
-  lab.connect = (element, uploader, events) => { [upload, send] = [uploader, events]; };
+  lab.connect = (element, uploader, events) => {
+    [upload, send] = [uploader, events];
+    if (early) { early = false; say(""); root()?.querySelector("form[data-lab]")?.requestSubmit(); }
+  };
 
   const settings = (form) => Object.fromEntries([...new FormData(form)].filter(([name]) => name !== "sample"));
 
@@ -38,7 +42,7 @@
     const form = event.target.closest?.("form[data-lab]");
     if (!form) return;
     event.preventDefault();
-    if (!send) { say("The page is still loading. Try once more in a moment.", true); return; }
+    if (!send) { early = true; say("The page is still loading; the training begins as soon as it is ready."); return; }
     const text = form.querySelector("textarea")?.value;
     const sample = form.querySelector("[name=sample]:checked");
     const most = Number(root().dataset.maxCharacters);

@@ -69,6 +69,17 @@ def ready(page: Page) -> str:
     return str(page.get_attribute("#em-lab-losses [data-token]", "data-token"))
 
 
+def test_train_is_heard_before_the_page_has_been_taken_over(visitor: Visitor, app):
+    page, waiting = visitor.page, []
+    page.route("**/assets/index-*.js", lambda route: waiting.append(route))
+    page.goto(visitor.base + "/?tab=lab&steps=7", wait_until="commit")
+    train(page)
+    page.wait_for_function("document.querySelector('form[data-lab] ~ [data-say], [data-say]').textContent.includes('begins as soon as')")
+    for route in waiting:
+        route.continue_()
+    assert app.desk.lab.kept.get(ready(page)).fitted.n_steps == 7
+
+
 def test_a_preset_is_trained_shown_downloaded_and_used(visitor: Visitor, app, browser: Browser, tmp_path: Path):
     page = visitor.open("/?tab=lab&steps=400")
     assert page.input_value("#em-lab-text").startswith("Hungary lies in the middle of Europe")

@@ -208,6 +208,12 @@ def test_what_is_kept_is_the_autoencoders_own(desk: Desk, kind: str) -> None:
     assert np.square(material.x - x_hat).sum() < np.square(material.x - material.x.mean(axis=0)).sum()
 
 
+def test_a_training_that_went_astray_says_so(desk: Desk) -> None:
+    astray, well = (trained(desk, replace(SMALL, kind="l1", l1=0.0, lr=lr)) for lr in (0.9, 0.003))
+    assert astray.fitted.fvu > 1 and "lower rate" in astray.notices[-1] and f"{astray.fitted.fvu:.3g}" in astray.notices[-1]
+    assert well.fitted.fvu < 1 and not any("astray" in notice for notice in well.notices)
+
+
 @pytest.mark.parametrize("kind", ["ksparse", "l1"])
 def test_the_download_is_a_saelens_folder_with_its_settings(desk: Desk, tmp_path: Path, kind: str) -> None:
     run = trained(desk, replace(SMALL, kind=kind))

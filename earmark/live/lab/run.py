@@ -124,8 +124,15 @@ def made(experiment: Experiment, source: Source, material: Material, fitted: Fit
         clip = _clip(source, material, found)
     return Run(
         token, experiment, source, material.hook, material.layer, material.n_layers, int(material.counted.sum()), fitted,
-        latents_of(codes.dense(), material.counted), passage, clip, material.notices,
+        latents_of(codes.dense(), material.counted), passage, clip, (*material.notices, *_diverged(fitted)),
     )  # fmt: skip
+
+
+def _diverged(fitted: Fitted) -> tuple[str, ...]:
+    """What is said of an autoencoder that would better have learned nothing."""
+    if fitted.fvu <= 1:
+        return ()
+    return (f"This training went astray: FVU is {fitted.fvu:.3g}, and the mean of all positions in place of each would give 1. Choose a lower rate.",)
 
 
 def _clip(source: Source, material: Material, codes: dict[str, Codes]) -> Clip:
