@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from earmark.swept import SweptRun
 
 from .. import prose
+from .whole import Held, differs
 
 MAX_FVU, MAX_DEAD = 0.20, 0.05
 """the sweep's rule: of what reconstructs at least so well, with no more silent units, what holds most"""
@@ -44,8 +45,20 @@ def _chosen(trained: Sequence[SweptRun]) -> str:
     shipped = next((run for run in trained if run.shipped), None)
     if shipped is None or not _fits(shipped):
         return "" if shipped is None else f"Shipped is {shipped.name}: {_told(shipped.held_share)} at an FVU of {prose.short(shipped.fvu)}."
+    leader = max((run for run in trained if _fits(run) and (run.dead or 0.0) <= MAX_DEAD), key=_share, default=shipped)
+    if _share(leader) > _share(shipped):
+        return (
+            f"So both are judged together: shipped is {shipped.name}, {_told(shipped.held_share)} at an FVU of {prose.short(shipped.fvu)}, "
+            f"before {leader.name}, {_told(leader.held_share)} at {prose.short(leader.fvu)}{_by_chance(leader, shipped)}."
+        )
     rule = f"the one that holds most among those with an FVU of at most {prose.short(MAX_FVU)} and at most {prose.percent(MAX_DEAD)} silent units"
     return f"So both are judged together: shipped is {rule}, {_told(shipped.held_share)} at an FVU of {prose.short(shipped.fvu)}."
+
+
+def _by_chance(a: SweptRun, b: SweptRun) -> str:
+    """Whether two shares differ by less than two standard errors."""
+    held = [Held(round(_share(run) * run.n_eligible), 0, run.n_eligible) for run in (a, b) if run.n_eligible]
+    return ", a difference in names that chance often makes" if len(held) == 2 and abs(differs(*held)) < 2 else ""
 
 
 def _neurons(told: Sequence[SweptRun], trained: Sequence[SweptRun]) -> str:

@@ -216,6 +216,16 @@ def test_a_sweep_that_neurons_and_no_control_leads() -> None:
     assert sweep_words([]) == "" and sweep_words([run("neurons", None, 0.3, kind="neurons")]) == ""
 
 
+@pytest.mark.parametrize(("n", "chance"), [(1000, True), (100_000, False), (None, False)])
+def test_a_sweep_whose_shipped_run_does_not_lead(n: int | None, chance: bool) -> None:
+    """32 against 31 % of 1,000 are 0.5 standard errors apart, of 100,000 are 4.8."""
+    runs = [replace(run("a", 0.19, 0.32), n_eligible=n), replace(run("b", 0.17, 0.31, shipped=True), n_eligible=n)]
+    said = sweep_words(runs)
+    assert "shipped is b, 31.0 % at an FVU of 0.17, before a, 32.0 % at 0.19" in said and ("chance often makes" in said) == chance
+    assert "holds most among" not in said
+    assert "before" not in sweep_words([replace(runs[0], dead=0.06), runs[1]]), "what has too many silent units does not lead"
+
+
 # -- for programs and previews ---------------------------------------------------------------------------------------------
 
 
