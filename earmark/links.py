@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from .edits import MAX_EDITS, Edit, parse_edits
 from .errors import BadInput
 from .lists import UnitList, parse_list
-from .parameters import flag, integer, number, short
+from .parameters import encodable, flag, integer, number, short
 from .presets import LabView
 from .units import UnitId
 
@@ -113,6 +113,7 @@ class Link:
     def parse(cls, query: Mapping[str, str]) -> tuple[Link, tuple[str, ...]]:
         """A link and the notices about what in it could not be understood."""
         notices: list[str] = []
+        query = encodable(query)
         tab = query.get("tab") or ("feature" if query.get("unit") else "browse")
         if tab not in TABS:
             notices.append(f"There is no tab '{tab[:40]}'; this is the list of units.")
@@ -253,7 +254,7 @@ def api_href(*parts: str | int, **query: str) -> str:
 
 
 def _read(query: Mapping[str, str], notices: list[str]) -> ReadView:
-    text, words = (query.get(name, "").encode("utf-8", "replace").decode() for name in ("text", "words"))
+    text, words = (query.get(name, "") for name in ("text", "words"))
     if len(text) > MAX_LINK_TEXT:
         notices.append(f"An address carries a text of at most {MAX_LINK_TEXT} characters; the {len(text):,} of this one were cut. Paste the whole text below.")
     where, order = query.get("in", "text"), query.get("by", "auroc")

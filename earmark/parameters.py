@@ -6,6 +6,11 @@ import math
 from collections.abc import Mapping
 
 
+def encodable(query: Mapping[str, str]) -> dict[str, str]:
+    """The same with a question mark for each half of a surrogate pair, which no address can carry."""
+    return {name: value.encode("utf-8", "replace").decode() for name, value in query.items()}
+
+
 def flag(text: str) -> bool | None:
     """What a yes-or-no parameter says: a flag that says false is false; None for anything else."""
     text = text.strip().lower()

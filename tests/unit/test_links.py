@@ -223,3 +223,12 @@ def test_edits_are_of_units_that_there_are_in_the_model_that_is_shown(tmp_path):
     assert link.edits == good and len(notices) == 3
     assert all(str(edit) in notice for edit, notice in zip(bad, notices, strict=True))
     assert settle(both, Link("text", SAE, edits=good))[0].edits == (), "another model reads texts"
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_half_a_surrogate_pair_is_written_back_as_a_question_mark(tab: str) -> None:
+    names = ("q", "dictionary", "sample", "text", "words", "rev", "edits", "sort", "name", "units", "other")
+    link, _ = Link.parse({"tab": tab, "unit": "1", "other_unit": "2", **dict.fromkeys(names, "\ud800")})
+    again, notices = Link.parse(dict(parse_qsl(link.query())))
+    assert again.query() == link.query() and not notices
+    assert link.browse.text == link.dictionary == link.sample == link.revision == "?"

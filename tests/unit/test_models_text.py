@@ -119,7 +119,7 @@ def test_nothing_after_the_last_hook_runs(pair: tuple[TextModel, Any, str], monk
 def test_layers_and_sites_that_are_not_there(pair: tuple[TextModel, Any, str]) -> None:
     model, _, _ = pair
     for layer in (-1, N_LAYERS):
-        with pytest.raises(NotFound, match=r"Known: 0, 1, 2\."):
+        with pytest.raises(NotFound, match=r"its layers are 0 to 2\."):
             model.hook("residual", layer)
     with pytest.raises(NotFound, match="neurons, preactivation, residual"):
         model.hook("attention", 0)

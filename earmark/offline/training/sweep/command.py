@@ -82,7 +82,8 @@ def _next(settings: Settings, recipe: Recipe, bench: Bench, best: SweptRun | Non
     if best is None:
         return [f"No run has FVU <= {recipe.max_fvu} and at most {recipe.max_dead:.0%} dead: none ships."]
     chosen = recipe.runs[best.name]
-    held = "" if best.held_share is None else f", {best.held_share:.1%} of its eligible units named by phone or word"
+    by = "token or word" if bench.stored.corpus.is_text else "phone or word"
+    held = "" if best.held_share is None else f", {best.held_share:.1%} of its eligible units named by {by}"
     lines = [f"'{best.name}' ships: FVU {best.fvu:.3f}, {best.dead:.1%} dead{held}."]
     if not _is_trained_so(settings, slug, asdict(chosen)):
         lines.append(f"{slug} is another one. This makes it: {train_command(slug, str(bench.entry.corpus), chosen)}")
