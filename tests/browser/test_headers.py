@@ -129,6 +129,7 @@ def framed(visitor: Visitor, blog: str, html: str):
 def test_the_code_on_a_card_shows_it_alone_on_another_page(visitor: Visitor, blog: str) -> None:
     page = visitor.open(CARD + "&min=0.5")
     page.locator(".em-embedding summary").click()
+    page.wait_for_function("document.querySelector('#em-embed-code').value")
     code = page.locator("#em-embed-code").input_value()
     assert code.startswith(f'<iframe src="{visitor.base}/?tab=feature&amp;dictionary={SAE}&amp;unit=5&amp;min=0.5')
     assert "embed=true" in code

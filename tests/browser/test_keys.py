@@ -89,6 +89,7 @@ def test_a_question_mark_lists_the_keys_and_escape_closes_the_list(visitor: Visi
     assert keys.is_visible()
     press(visitor, "Escape")
     keys.wait_for(state="hidden")
+    page.wait_for_function("!document.activeElement.closest('dialog')")
     visitor.does(lambda: press(visitor, "ArrowRight"))
     assert visitor.query()["unit"] == "6"
 
