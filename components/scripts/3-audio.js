@@ -1,7 +1,6 @@
 /* A sound of one's own: file, microphone or an example; then traces over its spectrogram. The token of the clip stays in this page. */
 (() => {
   const em = window.earmark;
-  const KEY = "earmark-clip";
   const audio = (em.audio = {});
   const root = () => document.querySelector("#em-audio-form .em-own");
   const figure = () => document.querySelector("#em-audio-clip .em-ex.own");
@@ -14,19 +13,8 @@
   let shown = ""; // the corpus's clip in the last view
   let asked = ""; // dictionary:sample that the model has been asked to hear
 
-  try { em.clip = sessionStorage.getItem(KEY) || ""; } catch { em.clip = ""; }
-
-  function keep(token) {
-    em.clip = token;
-    try { if (token) sessionStorage.setItem(KEY, token); else sessionStorage.removeItem(KEY); } catch { /* a page without storage keeps it until it is left */ }
-  }
-
-  function say(text, bad = false) {
-    const line = root()?.querySelector("[data-say]");
-    if (!line) return;
-    line.textContent = text;
-    line.classList.toggle("bad", bad);
-  }
+  const keep = em.keeping("clip", "earmark-clip");
+  const say = em.telling(root);
 
   const view = () => new URLSearchParams(em.tab === "audio" ? em.query : em.last.audio || "tab=audio");
 

@@ -1,7 +1,6 @@
 /* A text of one's own: typed, pasted, a file or an example; then a token, or a stretch of tokens, chosen with mouse, finger or keys. */
 (() => {
   const em = window.earmark;
-  const KEY = "earmark-passage";
   const text = (em.text = {});
   const root = () => document.querySelector("#em-text-form .em-own");
   const reader = () => document.querySelector("#em-text-passage .em-reader");
@@ -12,19 +11,8 @@
   let asked = ""; // what the page asked for by itself
   let brought = false; // the next answer is to a text that was brought, not to one in the address
 
-  try { em.passage = sessionStorage.getItem(KEY) || ""; } catch { em.passage = ""; }
-
-  function keep(token) {
-    em.passage = token;
-    try { if (token) sessionStorage.setItem(KEY, token); else sessionStorage.removeItem(KEY); } catch { /* a page without storage keeps it until it is left */ }
-  }
-
-  function say(words, bad = false) {
-    const line = root()?.querySelector("[data-say]");
-    if (!line) return;
-    line.textContent = words;
-    line.classList.toggle("bad", bad);
-  }
+  const keep = em.keeping("passage", "earmark-passage");
+  const say = em.telling(root);
 
   const view = () => new URLSearchParams(em.tab === "text" ? em.query : em.last.text || "tab=text");
   const dictionary = () => view().get("dictionary") || "";

@@ -1,7 +1,6 @@
 /* The Lab: a form that trains, its losses while it does, and Stop. The token of what was trained stays in this page. */
 (() => {
   const em = window.earmark;
-  const KEY = "earmark-run";
   const EVERY_MS = 350;
   const NAMES = { total: "total", reconstruction: "reconstruction", sparsity: "L1", covariance: "covariance" };
   const lab = (em.lab = {});
@@ -15,19 +14,8 @@
   let early = false; // whether a training was asked for before the page could begin it
   let asked = ""; // the token with which a view was asked for again
 
-  try { em.run = sessionStorage.getItem(KEY) || ""; } catch { em.run = ""; }
-
-  function keep(token) {
-    em.run = token;
-    try { if (token) sessionStorage.setItem(KEY, token); else sessionStorage.removeItem(KEY); } catch { /* a page without storage keeps it until it is left */ }
-  }
-
-  function say(words, bad = false) {
-    const line = root()?.querySelector("[data-say]");
-    if (!line) return;
-    line.textContent = words;
-    line.classList.toggle("bad", bad);
-  }
+  const keep = em.keeping("run", "earmark-run");
+  const say = em.telling(root);
 
   // -- the form ----------------------------------------------------------------------------------------------------------------
 

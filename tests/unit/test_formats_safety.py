@@ -61,12 +61,12 @@ def _newest_pickle(path: Path, thing: object) -> None:
 def _npz(path: Path, thing: object) -> None:
     arrays = {n: t.numpy() for n, t in weights().items()}
     with path.open("wb") as file:
-        np.savez(file, **arrays, extra=np.array([thing], dtype=object), allow_pickle=True)
+        np.savez(file, **arrays, extra=np.array([thing], dtype=object))
 
 
 def _npz_weight(path: Path, thing: object) -> None:
     with path.open("wb") as file:
-        np.savez(file, W_enc=np.array([thing], dtype=object), allow_pickle=True)
+        np.savez(file, W_enc=np.array([thing], dtype=object))
 
 
 @pytest.mark.parametrize("write", [_torch_zip, _torch_legacy, _bare_pickle, _newest_pickle, _npz, _npz_weight])

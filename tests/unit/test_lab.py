@@ -375,3 +375,13 @@ def test_what_cannot_be_trained_is_told(desk: Desk) -> None:
     with pytest.raises(NotFound, match="not known here"):
         desk.lab.progress("nobody's")
     desk.lab.stop("nobody's")
+
+
+def test_what_nobody_thought_of_is_told_and_logged(desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("a defect of ours")
+
+    monkeypatch.setattr("earmark.live.lab.fit.fit", broken)
+    told = until(desk.lab, desk.lab.start(replace(SMALL, seed=77), desk.lab.text(SENTENCE)), over)
+    assert told["state"] == "failed" and "Something went wrong here" in told["problem"] and "defect" not in told["problem"]
+    assert "a defect of ours" in caplog.text

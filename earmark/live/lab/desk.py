@@ -6,6 +6,7 @@ visitors bring, under a digest of its settings and its text; until it leaves, it
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -192,9 +193,9 @@ class Lab:
             job.state = "done"
         except EarmarkError as error:
             job.problem, job.state = str(error), "failed"
-        except Exception:
+        except Exception:  # nobody waits for this thread: what nobody thought of is told to the visitor, and whole to the owner's log
+            logging.getLogger(__name__).exception("A training in the Lab failed")
             job.problem, job.state = "Something went wrong here, and nothing was trained. Try other settings.", "failed"
-            raise
 
     # -- what is kept --------------------------------------------------------------------------------------------------------
 
