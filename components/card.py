@@ -28,10 +28,15 @@ def render(template: str, **values: object) -> str:
 
 def page_head(nonce: str = "") -> str:
     """The page's scripts, for the head of the document: nothing is fetched. With a nonce they run where the page's policy asks for it."""
-    scripts = sorted((HERE / "scripts").glob("*.js"))
     tag = f'<script nonce="{nonce}">' if nonce else "<script>"
-    return "".join(f"{tag}\n{s.read_text(encoding='utf-8')}\n</script>\n" for s in scripts)
+    return "".join(f"{tag}\n{script}\n</script>\n" for script in _texts("scripts/*.js"))
 
 
 def page_style() -> str:
-    return (HERE / "style.css").read_text(encoding="utf-8")
+    """The page's looks, one text of all its parts."""
+    return "\n".join(_texts("styles/*.css"))
+
+
+def _texts(pattern: str) -> list[str]:
+    """Files of this folder, in the order of their names: a number comes first where one needs another before it."""
+    return [path.read_text(encoding="utf-8") for path in sorted(HERE.glob(pattern))]
