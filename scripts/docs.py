@@ -14,7 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from earmark.__main__ import _parser  # noqa: E402
+from earmark.__main__ import COMMANDS  # noqa: E402
+from earmark.commands.arguments import parser  # noqa: E402
 from earmark.dictionaries import FORMATS  # noqa: E402
 from earmark.models import supported  # noqa: E402
 from earmark.settings import ROOT as DATA_ROOT  # noqa: E402
@@ -101,7 +102,7 @@ def _as_people_write(default: object) -> str:
 def commands_table() -> str:
     """The command line, from the parser itself."""
     lines = ["| `python -m earmark ...` | |", "|---|---|"]
-    commands = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    commands = next(a for a in parser(COMMANDS)._actions if isinstance(a, argparse._SubParsersAction))
     for name, command in commands.choices.items():
         words = [name]
         for action in sorted(command._actions, key=lambda a: bool(a.option_strings)):

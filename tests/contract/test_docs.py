@@ -17,7 +17,9 @@ import components
 import earmark.dictionaries
 import earmark.models
 from earmark import links
+from earmark.__main__ import COMMANDS
 from earmark.api import routes
+from earmark.commands.arguments import parser
 from earmark.learning.kinds import TRAINEES
 from earmark.learning.settings import SaeKind
 from earmark.links import Link
@@ -108,7 +110,7 @@ def test_the_catalog_example_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", re.findall(r"^    python -m earmark (.+)$", README, re.MULTILINE))
 def test_example_commands_parse(line: str) -> None:
-    assert docs._parser().parse_args(shlex.split(line)).run
+    assert parser(COMMANDS).parse_args(shlex.split(line)).run
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from earmark.arguments import _SETTINGS
+from earmark.commands.arguments import TRAINING_FLAGS
 from earmark.errors import BadInput
 from earmark.learning import sparse
 from earmark.learning.kinds import TRAINEES, trainee
@@ -211,8 +211,8 @@ def test_training_on_mapped_rows_is_training_in_memory() -> None:
 
 
 def test_every_setting_is_a_flag() -> None:
-    assert {name.replace("-", "_") for name, _, _ in _SETTINGS} == {f.name for f in fields(TrainSettings)}
-    assert all(kind in {name: help_ for name, _, help_ in _SETTINGS}["kind"] for kind in TRAINEES)
+    assert {name.replace("-", "_") for name, _, _ in TRAINING_FLAGS} == {f.name for f in fields(TrainSettings)}
+    assert all(kind in {name: help_ for name, _, help_ in TRAINING_FLAGS}["kind"] for kind in TRAINEES)
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_what_is_no_sweep_is_told(text: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)
 def test_a_dry_run_of_each_recipe_needs_no_weights(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    monkeypatch.setattr("earmark.train_commands.Runtime", None)
+    monkeypatch.setattr("earmark.commands.training.Runtime", None)
     monkeypatch.setattr("earmark.offline.training.reports.estimate._step_s", lambda *_: 0.5)
     assert train("--recipe", path, "--dry-run") == 0
     told, recipe = capfd.readouterr().out, read_recipe(path)

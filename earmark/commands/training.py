@@ -8,23 +8,23 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from .errors import BadInput, BadTable, unknown
-from .learning.positions import read_activations
-from .learning.settings import TrainSettings, usual
-from .measure.quality import Quality
-from .offline.passes import places
-from .offline.training.command import check_out, flags_of, harvest_of, train_dictionary, train_folder
-from .offline.training.reports.curves import pareto_svg
-from .offline.training.reports.estimate import estimate
-from .offline.training.source import Source, of_corpus, of_files
-from .offline.training.sweep.pareto import lines, parse_sweep, points, sweep_runs
-from .offline.training.sweep.recipe import Recipe, read_recipe
-from .offline.training.train import How
-from .runtime import Runtime
-from .settings import Settings
-from .shelf.catalog import read_catalog
-from .shelf.folders import Corpus
-from .shelf.tables import read_manifest
+from ..errors import BadInput, BadTable, unknown
+from ..learning.positions import read_activations
+from ..learning.settings import TrainSettings, usual
+from ..measure.quality import Quality
+from ..offline.passes import places
+from ..offline.training.command import check_out, flags_of, harvest_of, train_dictionary, train_folder
+from ..offline.training.reports.curves import pareto_svg
+from ..offline.training.reports.estimate import estimate
+from ..offline.training.source import Source, of_corpus, of_files
+from ..offline.training.sweep.pareto import lines, parse_sweep, points, sweep_runs
+from ..offline.training.sweep.recipe import Recipe, read_recipe
+from ..offline.training.train import How
+from ..runtime import Runtime
+from ..settings import Settings
+from ..shelf.catalog import read_catalog
+from ..shelf.folders import Corpus
+from ..shelf.tables import read_manifest
 
 POSITIONS_A_SECOND = 50
 """of the audio models' hooks, for an estimate"""

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .settings import Settings
+from ..errors import BadInput
+from ..settings import Settings
 
 Command = Callable[[argparse.Namespace, Settings], int | None]
 
@@ -30,7 +31,7 @@ def _text(command: argparse.ArgumentParser) -> None:
     command.add_argument("--file", type=Path, help="a text file")
 
 
-_SETTINGS: tuple[tuple[str, Callable[[str], object] | None, str], ...] = (
+TRAINING_FLAGS: tuple[tuple[str, Callable[[str], object] | None, str], ...] = (
     ("kind", str, "topk (default), batchtopk, l1, tied_l1 or ksparse"),
     ("n-units", int, "number of features"),
     ("k", int, "active features at each position; of batchtopk in the mean; not for l1 and tied_l1"),
@@ -76,11 +77,20 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--device", default="auto", help="auto (default: a GPU where there is one), cpu or cuda; a GPU multiplies in bf16")
     train.add_argument("--log-every", type=int, default=50, metavar="STEPS", help="steps between two lines of metrics (default 50)")
     train.add_argument("--workers", type=int, help="processes that collect activations (default: one a core)")
-    for flag, type_, help_ in _SETTINGS:
+    for flag, type_, help_ in TRAINING_FLAGS:
         if type_ is None:
             train.add_argument(f"--{flag}", action=argparse.BooleanOptionalAction, default=None, help=help_)
         else:
             train.add_argument(f"--{flag}", type=type_, help=help_)
+
+
+def workers(args: argparse.Namespace) -> int:
+    """What --workers says, or one a core. Raises BadInput below 1."""
+    from ..offline.workers import default_workers
+
+    if args.workers is not None and args.workers < 1:
+        raise BadInput(f"--workers is {args.workers}; at least 1 is needed.")
+    return default_workers() if args.workers is None else args.workers
 
 
 def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
