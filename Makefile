@@ -6,6 +6,7 @@
 #   make test    all tests; `make test-fast` leaves out those in a browser
 #   make fuzz    addresses and requests that somebody made up, 20,000 of each kind
 #   make check   lint, format, types, walls
+#   make coverage   which branches of earmark/ the tests without a browser take; fails below 90 %
 #   make bench   benchmarks; `make bench-long` those that take an hour
 #   make space-check   what a Space sees: tracked files, requirements.txt alone in a fresh environment, no cache, no Hub (some minutes)
 #   make docs    rewrites what is generated in README.md and precomputed/README.md
@@ -14,14 +15,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 IN_VENV := .venv/bin/python
 # one thread a process: threads of several processes would wait for each other
-ON_EVERY_CORE := OMP_NUM_THREADS=1 $(IN_VENV) -m pytest --numprocesses auto --dist loadfile --ignore=tests/browser
+WITHOUT_BROWSER := -m pytest --numprocesses auto --dist loadfile --ignore=tests/browser
+ON_EVERY_CORE := OMP_NUM_THREADS=1 $(IN_VENV) $(WITHOUT_BROWSER)
 
 # The shipped model and tables need no Hub; `HF_HUB_OFFLINE=0 make run` lets entries of your own be fetched
 export HF_HUB_OFFLINE ?= 1
 export GRADIO_ANALYTICS_ENABLED ?= False
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: setup setup-dev run test test-fast fuzz check bench bench-long space-check lock setup-locked audit docs
+.PHONY: setup setup-dev run test test-fast fuzz coverage check bench bench-long space-check lock setup-locked audit docs
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: no $(PYTHON) here. Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3 setup"; exit 1; }
@@ -54,6 +56,11 @@ test-fast: setup-dev
 
 fuzz: setup-dev
 	@EARMARK_FUZZ=20000 $(IN_VENV) -m pytest tests/unit/test_hostile_addresses.py
+
+coverage: setup-dev
+	@rm -rf .coverage
+	@OMP_NUM_THREADS=1 $(IN_VENV) -m coverage run $(WITHOUT_BROWSER)
+	@$(IN_VENV) scripts/branches.py
 
 check: setup-dev
 	@$(IN_VENV) -m ruff check
