@@ -22,8 +22,6 @@ class TraceView:
     line: str
     area: str
     zero_y: float
-    peak_y: float
-    start_x: float
     end_x: float
 
 
@@ -42,16 +40,16 @@ class Bar:
 def trace_view(example: Example, low: float, high: float) -> TraceView:
     """The paths of an example's trace between the values `low` (bottom) and `high` (top)."""
     hop_s = (example.end_s - example.start_s) / max(len(example.trace), 1)
-    return line_view(example.trace, example.start_s, hop_s, low, high, example.peak)
+    return line_view(example.trace, example.start_s, hop_s, low, high)
 
 
 def clip_trace(values: np.ndarray, hop_s: float) -> TraceView:
     """A whole clip's trace between its smallest value (or 0) and its largest."""
     low, high = min(0.0, float(values.min(initial=0))), max(0.0, float(values.max(initial=0)))
-    return line_view(values, 0.0, hop_s, low, high, high)
+    return line_view(values, 0.0, hop_s, low, high)
 
 
-def line_view(values: np.ndarray, start_s: float, hop_s: float, low: float, high: float, peak: float) -> TraceView:
+def line_view(values: np.ndarray, start_s: float, hop_s: float, low: float, high: float) -> TraceView:
     """Values from `start_s` on, a point at each frame's centre, in a box of seconds x X_PER_S by Y_SPAN from `low` to `high`.
 
     Of more than MAX_POINTS frames every run keeps its most extreme one, at that frame's own time.
@@ -67,8 +65,7 @@ def line_view(values: np.ndarray, start_s: float, hop_s: float, low: float, high
     points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x[bends], y[bends], strict=True))
     zero = round(Y_SPAN + low * scale, 1)
     area = f"M{_n(x[0])},{_n(zero)} L{points} L{_n(x[-1])},{_n(zero)}Z" if points else ""
-    peak_y = round(Y_SPAN - (min(max(peak, low), high) - low) * scale, 1)
-    return TraceView(f"M{points}" if points else "", area, zero, peak_y, round(start_s * X_PER_S, 1), round((start_s + n * hop_s) * X_PER_S, 1))
+    return TraceView(f"M{points}" if points else "", area, zero, round((start_s + n * hop_s) * X_PER_S, 1))
 
 
 def _n(value: float) -> str:

@@ -245,4 +245,4 @@ def _line(pair: Pair, i: int, share: np.ndarray | None, trace: tuple[np.ndarray,
         return Line(str(card.id), None, "")
     peak = float(trace[0].max())
     words = f"{prose.short(peak)}, {prose.percent(max(0.0, peak / scale_of(card)))} of its largest"
-    return Line(str(card.id), line_view(share, trace[1], hop_s, low, high, float(share.max())), words)
+    return Line(str(card.id), line_view(share, trace[1], hop_s, low, high), words)

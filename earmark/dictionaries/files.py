@@ -52,7 +52,6 @@ class Found:
     """what else the file says: hyperparameters, an activation's name"""
     config: dict[str, Any]
     """the JSON file beside the weights; empty without one"""
-    config_name: str | None
     width: int | None
     """width of the hook that the dictionary is meant for, where it is known"""
 
@@ -85,7 +84,7 @@ def read(path: Path, width: int | None = None) -> Found:
         tensors[short] = _checked(weights, name, tensor)
     config_name = next((n for n in (f"{weights.stem}_cfg.json", "cfg.json", "config.json") if (weights.parent / n).is_file()), None)
     config = {} if config_name is None else read_config(weights.parent / config_name)
-    return Found(path, weights, kind, tensors, others, config, config_name, width)
+    return Found(path, weights, kind, tensors, others, config, width)
 
 
 def find_weights(folder: Path) -> Path:

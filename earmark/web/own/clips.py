@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,12 +24,8 @@ def private(response: Response) -> Response:
     return response
 
 
-def clip_routes(desk: Desk) -> list[Route]:
-    def clip_of(request: Request) -> Clip:
-        clip = desk.kept.get(request.path_params["token"])
-        if clip is None:
-            raise NotFound("This clip is no longer kept. Bring it again.")
-        return clip
+def sound_and_picture(prefix: str, clip_of: Callable[[Request], Clip]) -> list[Route]:
+    """PREFIX/sound.wav and PREFIX/mel.png of the clip that a request names."""
 
     @answered
     async def sound(request: Request) -> Response:
@@ -36,6 +34,16 @@ def clip_routes(desk: Desk) -> list[Route]:
     @answered
     async def mel(request: Request) -> Response:
         return private(bytes_response(request, await run_in_threadpool(mel_png, clip_of(request).mel), "image/png"))
+
+    return [Route(f"{prefix}/sound.wav", sound), Route(f"{prefix}/mel.png", mel)]
+
+
+def clip_routes(desk: Desk) -> list[Route]:
+    def clip_of(request: Request) -> Clip:
+        clip = desk.kept.get(request.path_params["token"])
+        if clip is None:
+            raise NotFound("This clip is no longer kept. Bring it again.")
+        return clip
 
     @answered
     async def state(request: Request) -> Response:
@@ -48,8 +56,7 @@ def clip_routes(desk: Desk) -> list[Route]:
         return private(JSONResponse({"state": found.name, "text": found.text}))
 
     return [
-        Route("/own/{token}/sound.wav", sound),
-        Route("/own/{token}/mel.png", mel),
+        *sound_and_picture("/own/{token}", clip_of),
         Route("/model/{dictionary}", state),
         Route("/model/{dictionary}/open", open_, methods=["POST"]),
     ]

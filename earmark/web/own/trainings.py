@@ -11,9 +11,8 @@ from ...errors import NotFound
 from ...live.desk import Desk
 from ...live.lab.run import Run
 from ...live.line.kept import Clip
-from ..answers import answered, bytes_response
-from ..pictures import mel_png
-from .clips import private
+from ..answers import answered
+from .clips import private, sound_and_picture
 
 
 def training_routes(desk: Desk) -> list[Route]:
@@ -48,19 +47,10 @@ def training_routes(desk: Desk) -> list[Route]:
         data = await run_in_threadpool(run_of(request).zip)
         return private(Response(data, media_type="application/zip", headers={"Content-Disposition": 'attachment; filename="earmark-lab.zip"'}))
 
-    @answered
-    async def sound(request: Request) -> Response:
-        return private(bytes_response(request, clip_of(request).sound, "audio/wav"))
-
-    @answered
-    async def mel(request: Request) -> Response:
-        return private(bytes_response(request, await run_in_threadpool(mel_png, clip_of(request).mel), "image/png"))
-
     return [
         Route("/lab/training/{ticket}", progress),
         Route("/lab/training/{ticket}/stop", stop, methods=["POST"]),
         Route("/lab/{token}/run.json", told),
         Route("/lab/{token}/sae.zip", archive),
-        Route("/lab/{token}/sound.wav", sound),
-        Route("/lab/{token}/mel.png", mel),
+        *sound_and_picture("/lab/{token}", clip_of),
     ]
