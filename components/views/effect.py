@@ -13,7 +13,7 @@ from .beside import one
 from .edited import Expects, expects
 
 if TYPE_CHECKING:
-    from earmark.live.editing.ablation import UnitEffect
+    from earmark.live.editing.ablation.effect import UnitEffect
 
 
 @dataclass(frozen=True)

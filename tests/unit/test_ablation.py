@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from earmark.edits import Edit
 from earmark.errors import BadInput, NotFound, Stopped
 from earmark.inputs.audio import decode
-from earmark.live.editing.ablation import N_EXAMPLES, Measured, affected, measured, unit_effect
+from earmark.live.editing.ablation.effect import N_EXAMPLES, Measured, affected, measured, unit_effect
 from earmark.live.editing.ablation.samples import N_NEXT_TOKENS, Ran
 from earmark.offline.tables.build import build
 from earmark.runtime import Runtime

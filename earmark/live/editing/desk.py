@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..line.model import Tell
     from ..line.sounds import Sounds
     from ..texts.desk import Texts
-    from .ablation import UnitEffect
+    from .ablation.effect import UnitEffect
     from .continuation import Continuation
     from .speech import EditedSpeech
     from .text import EditedText
@@ -172,7 +172,7 @@ class Editing:
 
     def ablate(self, unit: UnitId, run: str, tell: Tell) -> None:
         """Switch a unit off on its own strongest examples, unless that has been done."""
-        from .ablation import unit_effect
+        from .ablation.effect import unit_effect
 
         if self.effect(unit) is None:
             sounds, slug = self._sounds, unit.dictionary

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page
 from components import prose
 from earmark.edits import parse_edits
 from earmark.errors import Stopped
-from earmark.live.editing import ablation, speech
+from earmark.live.editing import speech
+from earmark.live.editing.ablation import effect
 from tests.browser.audio.conftest import PHONE, bring, drawn_along, save
 from tests.browser.axe import findings
 from tests.browser.conftest import Visitor
@@ -122,7 +123,7 @@ def test_a_card_leads_on_to_a_clip_and_tells_what_its_unit_does(visitor: Visitor
 
 
 def test_measuring_what_a_unit_does_is_stopped(visitor: Visitor, app: Inside, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ablation, "unit_effect", until_stopped)
+    monkeypatch.setattr(effect, "unit_effect", until_stopped)
     units = app.desk.store.units_frame("toy-sae")
     unit = units["unit"][~units["dead"] & (units["unit"] != 3)].iloc[0]
     page = visitor.open(f"/?tab=feature&dictionary=toy-sae&unit={unit}")
