@@ -8,8 +8,6 @@
   let typed = false;
   let asked = null; // what was asked for before Gradio had taken over
 
-  let pressed = null; // what was pressed before Gradio was there, and needs it
-
   // the first view lies in the page; it can be heard, read and left at once, and the rest waits for Gradio
   em.begin = () => {
     const theme = new URLSearchParams(location.search).get("__theme") || "";
@@ -42,8 +40,7 @@
     document.querySelector("gradio-app").inert = false;
     if (active !== document.activeElement && active.isConnected) active.focus({ preventScroll: true });
     if (asked) em.go(...asked);
-    pressed?.target.dispatchEvent(new Event(pressed.type, { bubbles: true }));
-    asked = pressed = null;
+    asked = null;
   }
 
   // between press and release nothing is moved away under the pointer: the click would be lost
@@ -53,10 +50,6 @@
   document.addEventListener("pointerdown", () => { held = true; }, true);
   for (const kind of ["pointerup", "pointercancel"]) {
     document.addEventListener(kind, () => setTimeout(() => { held = false; waiting?.(); waiting = null; }), true);
-  }
-
-  for (const [kind, those] of [["click", "[data-try], [data-record]"], ["change", "[data-file]"]]) {
-    document.addEventListener(kind, (event) => { if (event.target.closest?.("#em-first") && event.target.closest(those)) pressed = event; });
   }
 
   em.connect = (trigger, props, watch) => {

@@ -15,6 +15,7 @@
 
   const keep = em.keeping("clip", "earmark-clip");
   const say = em.telling(root);
+  const soon = em.soon(say);
 
   const view = () => new URLSearchParams(em.tab === "audio" ? em.query : em.last.audio || "tab=audio");
 
@@ -22,27 +23,21 @@
 
   audio.connect = (element, uploader, events) => {
     [upload, send] = [uploader, events];
-    element.addEventListener("change", (event) => {
-      if (!event.target.matches("[data-file]")) return;
-      const file = event.target.files[0];
-      event.target.value = "";
-      if (file) bring(file, file.name);
-    });
-    element.addEventListener("click", (event) => {
-      const tried = event.target.closest("[data-try]");
-      if (tried) ask({ sample: tried.dataset.try });
-      if (event.target.closest("[data-record]")) { if (recorder) stopRecording(); else record(); }
-    });
-    for (const kind of ["dragover", "dragleave", "drop"]) {
-      element.addEventListener(kind, (event) => {
-        const box = event.target.closest("[data-drop]");
-        if (!box) return;
-        event.preventDefault();
-        box.classList.toggle("over", kind === "dragover");
-        if (kind === "drop" && event.dataTransfer.files[0]) bring(event.dataTransfer.files[0], event.dataTransfer.files[0].name);
-      });
-    }
+    soon.ready();
   };
+
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches?.("[data-file]")) return;
+    const file = event.target.files[0];
+    event.target.value = "";
+    if (file) bring(file, file.name);
+  });
+  document.addEventListener("click", (event) => {
+    const tried = event.target.closest?.("[data-try]");
+    if (tried) soon(() => ask({ sample: tried.dataset.try }));
+    if (event.target.closest?.("[data-record]")) { if (recorder) stopRecording(); else record(); }
+  });
+  em.dropping("#em-audio-form [data-drop]", (file) => bring(file, file.name));
 
   const dictionary = () => view().get("dictionary") || "";
 
@@ -51,20 +46,17 @@
     send.bring({ ...what, dictionary: dictionary() });
   }
 
-  // the file's own name stays here: what goes out has a random one, so that no two visitors' files meet
-  function anonymous(blob, name) {
-    const ending = (/\.[A-Za-z0-9]{1,5}$/.exec(name) || [".bin"])[0].toLowerCase();
-    const random = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-    return new File([blob], random + ending, { type: blob.type });
-  }
-
-  async function bring(blob, name) {
+  function bring(blob, name) {
     const most = Number(root().dataset.maxMb);
     if (blob.size > most * 1e6) { say(`That file has ${(blob.size / 1e6).toFixed(1)} MB; at most ${most} MB are taken. Cut it, or save it as mp3.`, true); return; }
     if (!blob.size) { say("That file is empty. Choose another one.", true); return; }
+    soon(() => deliver(em.unnamed(blob, name)));
+  }
+
+  async function deliver(file) {
     say("Sending your sound …");
     try {
-      const { path } = await upload(anonymous(blob, name));
+      const { path } = await upload(file);
       ask({ path });
     } catch {
       say("Your sound could not be sent. Check the connection and try once more.", true);
@@ -250,9 +242,11 @@
       return;
     }
     if (target.closest?.("[data-forget]")) {
-      send.forget({ clip: em.clip });
-      keep("");
-      em.go(view().toString(), "replace");
+      soon(() => {
+        send.forget({ clip: em.clip });
+        keep("");
+        em.go(view().toString(), "replace");
+      });
       return;
     }
     const row = target.closest?.("#em-audio-hits article.em-hit");
@@ -279,9 +273,9 @@
     if (document.querySelector("#em-audio-clip [data-gone]")) keep("");
     else if (em.clip && !figure()) { em.go(view().toString(), "replace"); return; } // the page was loaded anew, and still has its clip
     const sample = document.querySelector("#em-audio-hits [data-hear]")?.dataset.hear;
-    if (sample && send && asked !== `${dictionary()}:${sample}`) {
+    if (sample && asked !== `${dictionary()}:${sample}`) {
       asked = `${dictionary()}:${sample}`;
-      send.hear({ sample, dictionary: dictionary() });
+      soon(() => send.hear({ sample, dictionary: dictionary() }), true);
     } else if (!sample) asked = "";
     drawAgain();
     const named = view().get("sample") || "";

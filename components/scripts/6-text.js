@@ -7,12 +7,12 @@
   const section = () => document.querySelector("#em-text-passage section");
   let send = null; // events of the form: read, splice, forget
   let upload = null;
-  let pending = null; // what was sent before Gradio had taken over
   let asked = ""; // what the page asked for by itself
   let brought = false; // the next answer is to a text that was brought, not to one in the address
 
   const keep = em.keeping("passage", "earmark-passage");
   const say = em.telling(root);
+  const soon = em.soon(say);
 
   const view = () => new URLSearchParams(em.tab === "text" ? em.query : em.last.text || "tab=text");
   const dictionary = () => view().get("dictionary") || "";
@@ -21,13 +21,12 @@
 
   text.connect = (element, uploader, events) => {
     [upload, send] = [uploader, events];
-    if (pending) ask(pending);
-    pending = null;
+    soon.ready();
   };
 
-  function ask(what) {
+  function ask(what, quietly = false) {
     say("");
-    if (send) send.read({ ...what, dictionary: dictionary() }); else pending = what;
+    soon(() => send.read({ ...what, dictionary: dictionary() }), quietly);
   }
 
   document.addEventListener("submit", (event) => {
@@ -46,15 +45,17 @@
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.id === "em-text-in") event.target.form.requestSubmit();
   });
 
-  async function bring(file) {
+  function bring(file) {
     const most = Number(root().dataset.maxBytes);
     if (file.size > most) { say(`That file has ${(file.size / 1e6).toFixed(1)} MB; at most ${most / 1e6} MB of text are taken. Cut out the part you want.`, true); return; }
     if (!file.size) { say("That file is empty. Choose another one.", true); return; }
-    if (!upload) { say("The page is still loading. Try once more in a moment.", true); return; }
+    soon(() => deliver(file));
+  }
+
+  async function deliver(file) {
     say("Sending your text …");
-    const random = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
     try {
-      const { path } = await upload(new File([file], `${random}.txt`, { type: "text/plain" }));
+      const { path } = await upload(new File([file], `${em.random()}.txt`, { type: "text/plain" }));
       brought = true;
       ask({ path });
     } catch {
@@ -68,15 +69,7 @@
     event.target.value = "";
     if (file) bring(file);
   });
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    document.addEventListener(kind, (event) => {
-      const box = event.target.closest?.("form[data-read]");
-      if (!box || !event.dataTransfer?.types.includes("Files")) return;
-      event.preventDefault();
-      box.classList.toggle("over", kind === "dragover");
-      if (kind === "drop" && event.dataTransfer.files[0]) bring(event.dataTransfer.files[0]);
-    });
-  }
+  em.dropping("form[data-read]", bring);
 
   text.answers = (element, watch) => {
     em.whenRefused(element.closest("#em-text-answer"), () => {
@@ -180,11 +173,13 @@
       return;
     }
     if (event.target.closest?.("[data-forget-text]")) {
-      send?.forget({ passage: section().dataset.token });
-      keep("");
-      const query = view();
-      ["text", "unit", "sort", "at", "to", "words", "in", "by"].forEach((name) => query.delete(name));
-      em.go(query.toString(), "push");
+      soon(() => {
+        send.forget({ passage: section().dataset.token });
+        keep("");
+        const query = view();
+        ["text", "unit", "sort", "at", "to", "words", "in", "by"].forEach((name) => query.delete(name));
+        em.go(query.toString(), "push");
+      });
     }
     const copy = event.target.closest?.("[data-copy-text], [data-copy-view]");
     if (copy) {
@@ -192,9 +187,9 @@
       em.copy(whole, copy);
     }
     const splice = event.target.closest?.("[data-splice]");
-    if (splice && send) {
+    if (splice) {
       splice.disabled = true;
-      send.splice({ passage: section().dataset.token, dictionary: dictionary() });
+      soon(() => send.splice({ passage: section().dataset.token, dictionary: dictionary() }));
     }
   });
   for (const kind of ["pointerover", "focusin"]) {
@@ -231,7 +226,7 @@
     if (now?.hasAttribute("data-gone")) keep("");
     const wants = now?.dataset.ask;
     const key = `${wants} ${em.query.get("dictionary")} ${wants === "text" ? em.query.get("text") : em.passage}`;
-    if (wants && key !== asked) { asked = key; ask(wants === "text" ? { text: em.query.get("text") } : { passage: em.passage }); }
+    if (wants && key !== asked) { asked = key; ask(wants === "text" ? { text: em.query.get("text") } : { passage: em.passage }, true); }
     else if (!wants) asked = "";
     if (!wants && !reader() && em.passage && !em.query.get("text") && !now?.hasAttribute("data-gone")) { em.go(view().toString(), "replace"); return; } // loaded anew
     if (reader()) {

@@ -3,6 +3,7 @@
   const em = window.earmark;
   const editing = (em.editing = {});
   const sends = {}; // tab -> events of its answer: run, stop; of a text also goOn
+  const soons = {}; // tab -> what waits until they are there
   let running = null; // { run, tab }: what has been asked for
   let growing = null; // the same of a continuation
   let settled = null; // { key, edits }: the control that wrote the address last; going on with it is one step of Back
@@ -21,6 +22,9 @@
     line.textContent = words;
     line.classList.toggle("bad", bad);
   }
+
+  const soonOn = (tab) => (soons[tab] ||= em.soon(say));
+  const soon = (work) => { const tab = em.tab; soonOn(tab)(() => { if (em.tab === tab) work(); }); };
 
   // -- the list ----------------------------------------------------------------------------------------------------------------
 
@@ -113,12 +117,10 @@
   // -- runs --------------------------------------------------------------------------------------------------------------------
 
   const asked = (run) => ({ run, query: em.query.toString(), clip: em.clip || "", passage: em.passage || "" });
-  const random = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
   function run() {
-    if (!sends[em.tab]) { say("The page is still loading. Try once more in a moment.", true); return; }
     if (wait) commit("");
-    running = { run: random(), tab: em.tab };
+    running = { run: em.random(), tab: em.tab };
     settled = null;
     say("");
     const data = asked(running.run);
@@ -129,6 +131,13 @@
       data.query = query.toString();
     }
     sends[em.tab].run(data);
+    paint();
+  }
+
+  function writeOn(panel) {
+    growing = { run: em.random(), tab: "text" };
+    const [n, seed] = ["n", "seed"].map((name) => panel.querySelector(`[data-${name}]`).value);
+    sends.text.goOn({ ...asked(growing.run), n, seed });
     paint();
   }
 
@@ -148,6 +157,7 @@
 
   editing.connect = (tab, element, watch, events) => {
     sends[tab] = events;
+    soonOn(tab).ready();
     em.whenRefused(element.closest(`#em-${tab}-edits-answer`), () => {
       running = null;
       paint();
@@ -183,16 +193,11 @@
       dial(row, Number(row.querySelector("[data-factor]").value) === 0 ? 1 : 0);
       commit(`${row.dataset.edit} off`);
     }
-    if (target.closest?.("[data-edit-run]")) run();
+    if (target.closest?.("[data-edit-run]")) soon(run);
     if (target.closest?.("[data-edit-stop]")) stop(running);
     if (target.closest?.("[data-go-stop]")) stop(growing);
     const goOn = target.closest?.("[data-go-run]")?.closest("[data-continued]");
-    if (goOn && sends.text) {
-      growing = { run: random(), tab: "text" };
-      const [n, seed] = ["n", "seed"].map((name) => goOn.querySelector(`[data-${name}]`).value);
-      sends.text.goOn({ ...asked(growing.run), n, seed });
-      paint();
-    }
+    if (goOn) soon(() => writeOn(goOn));
   });
   document.addEventListener("click", (event) => { // what is set on a card goes along, settled or not
     const a = event.target.closest?.("a[data-edit-go]");

@@ -11,17 +11,17 @@
   let path = ""; // of a sound that has been sent and waits to be trained on
   let ticket = ""; // of the training under way
   let polling = 0;
-  let early = false; // whether a training was asked for before the page could begin it
   let asked = ""; // the token with which a view was asked for again
 
   const keep = em.keeping("run", "earmark-run");
   const say = em.telling(root);
+  const soon = em.soon(say);
 
   // -- the form ----------------------------------------------------------------------------------------------------------------
 
   lab.connect = (element, uploader, events) => {
     [upload, send] = [uploader, events];
-    if (early) { early = false; say(""); root()?.querySelector("form[data-lab]")?.requestSubmit(); }
+    soon.ready();
   };
 
   const settings = (form) => Object.fromEntries([...new FormData(form)].filter(([name]) => name !== "sample"));
@@ -30,7 +30,6 @@
     const form = event.target.closest?.("form[data-lab]");
     if (!form) return;
     event.preventDefault();
-    if (!send) { early = true; say("The page is still loading; the training begins as soon as it is ready."); return; }
     const text = form.querySelector("textarea")?.value;
     const sample = form.querySelector("[name=sample]:checked");
     const most = Number(root().dataset.maxCharacters);
@@ -40,8 +39,9 @@
     say("");
     end();
     const own = text === undefined && !sample.value;
-    send.train({ fields: settings(form), text: text ?? "", sample: sample?.value || "", path: own ? path : "", run: own && !path ? em.run : "" });
+    const what = { fields: settings(form), text: text ?? "", sample: sample?.value || "", path: own ? path : "", run: own && !path ? em.run : "" };
     path = "";
+    soon(() => send.train(what));
   });
 
   document.addEventListener("change", (event) => {
@@ -62,15 +62,17 @@
     }
   });
 
-  async function bring(file) {
+  function bring(file) {
     const most = Number(root().dataset.maxMb);
     if (file.size > most * 1e6) { say(`That file has ${(file.size / 1e6).toFixed(1)} MB; at most ${most} MB are taken. Cut it, or save it as mp3.`, true); return; }
     if (!file.size) { say("That file is empty. Choose another one.", true); return; }
+    soon(() => deliver(file));
+  }
+
+  async function deliver(file) {
     say("Sending your sound …");
-    const ending = (/\.[A-Za-z0-9]{1,5}$/.exec(file.name) || [".bin"])[0].toLowerCase();
-    const random = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
     try {
-      ({ path } = await upload(new File([file], random + ending, { type: file.type })));
+      ({ path } = await upload(em.unnamed(file, file.name)));
       root().querySelector("[data-own-sound]").checked = true;
       root().querySelector("[data-own-name]").textContent = `Your own: ${file.name}`;
       say("");
@@ -92,13 +94,9 @@
   window.addEventListener("pagehide", end);
 
   lab.answers = (element, watch) => {
-    const answer = element.closest("#em-lab-answer");
-    let failed = false;
-    new MutationObserver(() => { // what Gradio says itself when the line is full is one word
-      const fails = Boolean(answer.querySelector(".wrap .error"));
-      if (fails && !failed) say("Nothing was trained: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);
-      failed = fails;
-    }).observe(answer, { childList: true, subtree: true });
+    em.whenRefused(element.closest("#em-lab-answer"), () => {
+      say("Nothing was trained: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);
+    });
     watch("value", () => {
       const box = live();
       if (!box || box.dataset.ticket === ticket) return;
@@ -183,11 +181,13 @@
     }
     const forget = event.target.closest?.("[data-forget-run]");
     if (forget) {
-      send?.forget({ run: forget.dataset.forgetRun });
-      keep("");
-      const query = new URLSearchParams(em.query);
-      ["own", "unit"].forEach((name) => query.delete(name));
-      setTimeout(() => em.go(query.toString(), "replace"), 150); // once it is forgotten
+      soon(() => {
+        send.forget({ run: forget.dataset.forgetRun });
+        keep("");
+        const query = new URLSearchParams(em.query);
+        ["own", "unit"].forEach((name) => query.delete(name));
+        setTimeout(() => em.go(query.toString(), "replace"), 150); // once it is forgotten
+      });
     }
     const copy = event.target.closest?.("#em-lab-losses [data-copy-view]");
     if (copy) em.copy(location.origin + "/?" + em.query.toString(), copy);
