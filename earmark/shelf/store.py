@@ -15,7 +15,7 @@ from ..health import QUALITY, round_trip, spread
 from ..settings import Settings
 from ..swept import SweptRun
 from ..units import UnitId
-from .catalog import Catalog, read_catalog
+from .catalog import Catalog, DictionaryEntry, read_catalog
 from .folders import Corpus, Dictionary, line_values, strongest
 from .hub.remote import Places
 from .schema import QUANTILES, SWEEP
@@ -39,12 +39,18 @@ class Store:
 
     def dictionary(self, slug: str, fetch: bool = True) -> Dictionary:
         """A dictionary with its tables; without `fetch`, only if they are here. Raises NotFound for an unlisted one, BadTable without sound tables."""
-        entry = self.catalog.dictionary(slug)
+        entry = self._entry(slug)
         return self._places.opened(slug, entry.tables, lambda place: Dictionary(entry, place), fetch, needs_tables=True)
 
     def corpus(self, slug: str, fetch: bool = True) -> Corpus:
         """A corpus with its samples, fetched when it lies in a data set of the Hub; without `fetch`, only if it is here."""
         return self._places.opened(slug, self.catalog.corpus(slug).tables, Corpus, fetch)
+
+    def _entry(self, slug: str) -> DictionaryEntry:
+        """What the catalog says of a dictionary that can have tables. Raises BadTable for one of the Lab, which lives as long as a visit."""
+        if slug in self.catalog.guests:
+            raise BadTable(f"'{slug}' was trained in the Lab: it has no tables, and is gone after a while. Download it there to keep it.")
+        return self.catalog.dictionary(slug)
 
     def has_tables(self, slug: str) -> bool:
         try:
@@ -71,7 +77,7 @@ class Store:
         l0, fvu and what the model still does are those of held-out samples; dead is the share of units that are 0 over the whole corpus.
         """
         tables = self.has_tables(slug)
-        manifest = self.dictionary(slug).manifest if tables else read_manifest(self.settings.data / self.catalog.dictionary(slug).slug)
+        manifest = self.dictionary(slug).manifest if tables else read_manifest(self.settings.data / self._entry(slug).slug)
         quality, over = manifest.get("quality") or {}, manifest.get("tables") or {}
         return {
             **{name: quality.get(name) for name in QUALITY},

@@ -18,6 +18,7 @@ from earmark.edits import Edit
 from earmark.errors import BadInput, NotFound, Stopped
 from earmark.live.analysis import analyse
 from earmark.live.editing.speech import EditedSpeech, differing, edit_speech
+from earmark.measure.recovered import word_errors
 from earmark.runtime import Runtime
 from earmark.settings import Settings
 from earmark.shelf.store import Store
@@ -186,9 +187,18 @@ def test_decoding_without_end_is_stopped(runtime: Runtime, store: Store) -> None
 def test_words_that_differ() -> None:
     plain, other = "Oh yeah. And who might that be?", "Oh yeah, and who made that to be?"
     lost, new = differing(plain, other)
-    assert [plain[a:b] for a, b in lost] == ["yeah.", "And", "might"]
-    assert [other[a:b] for a, b in new] == ["yeah,", "and", "made", "to"]
+    assert [plain[a:b] for a, b in lost] == ["might"]
+    assert [other[a:b] for a, b in new] == ["made", "to"]
     assert differing("", "a b") == ((), ((0, 1), (2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("plain", "other"),
+    [("Oh yeah. And", "oh, YEAH and"), ("an ice-cream", "An ice cream"), ("don't \u2013 stop", "Don\u2019t stop"), ("a b", "a c"), ("well-known", "well")],
+)
+def test_words_differ_where_word_errors_are_counted(plain: str, other: str) -> None:
+    lost, new = differing(plain, other)
+    assert bool(lost or new) == (word_errors(plain, other).n_errors > 0)
 
 
 def test_word_errors_count_from_the_plain_transcript(runtime: Runtime, store: Store) -> None:

@@ -21,7 +21,7 @@ from components.bridge import Context
 from components.views.address import settle
 from components.views.listing import choices
 from earmark.dictionaries import open_checkpoint
-from earmark.errors import BadInput, EarmarkError, NotFound
+from earmark.errors import BadInput, BadTable, EarmarkError, NotFound
 from earmark.experiments import GUEST, Experiment, Size
 from earmark.links import Link
 from earmark.live.desk import Desk
@@ -258,6 +258,9 @@ def test_it_opens_like_any_dictionary_and_is_in_no_list(desk: Desk, store: Store
     values = passage.codes[run.slug].dense()
     assert found.hits[0].peak == pytest.approx(float(values.max()), rel=1e-5)
     assert desk.texts.name(run.slug, "x") != desk.texts.name(SAE, "x")
+    for ask in (store.dictionary, store.health, store.label_summary):
+        with pytest.raises(BadTable, match=r"was trained in the Lab: it has no tables, and is gone after a while\. Download it there to keep it\.$"):
+            ask(run.slug)
     desk.lab.kept.drop(run.token)
     with pytest.raises(EarmarkError, match="no dictionary 'lab-"):
         desk.texts.read(run.slug, "the cat")

@@ -129,6 +129,14 @@ def test_there_must_be_something_to_resume(folder: Path, capfd: pytest.CaptureFi
     assert "There is no stopped run" in capfd.readouterr().err
 
 
+def test_a_finished_run_says_that_nothing_is_trained(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for _ in range(2):
+        assert train("--activations", folder / "x.npy", "--out", folder / "sae", *FEW) == 0
+        told.append("this training was finished before; nothing is trained" in capfd.readouterr().err)
+    assert told == [False, True]
+
+
 # -- what is learned from --------------------------------------------------------------------------------------------------
 
 

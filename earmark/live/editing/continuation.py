@@ -82,6 +82,8 @@ def edit_and_continue(
 
     `spliced` is null: a text is not gone on with through the SAE alone. Raises as both do.
     """
+    if not 0 <= n_tokens <= MAX_NEW_TOKENS:
+        raise BadInput(f"{n_tokens} tokens are asked for; 0 to {MAX_NEW_TOKENS} are written.")
     steps = continue_text(runtime, store, edits, text, n_tokens, seed, stop=stop) if n_tokens else iter(())
     found = edit_text(runtime, store, edits, text, stop=stop).json()
     last = deque(steps, maxlen=1).pop() if n_tokens else Continuation("", "", 0, True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...edits import Edit
 from ...errors import BadInput, Stopped
-from ...measure.recovered import word_errors
+from ...measure.recovered import word_errors, words_of
 from ...models.base import AudioModel
 from ...models.capture import Replace
 from ...models.hearing import SAME, Hearing, word_spans
@@ -138,12 +138,19 @@ def _answer(hearing: Hearing, edits: Sequence[Edit], sound: Waveform) -> EditedS
 
 
 def differing(plain: str, other: str) -> tuple[Spans, Spans]:
-    """The words of each text that stand in no longest match with the other's (difflib, word by word as written): their characters."""
-    spans = (word_spans(plain), word_spans(other))
-    words = [[text[start:end] for start, end in own] for text, own in zip((plain, other), spans, strict=True)]
-    parts = [part for part in SequenceMatcher(None, *words, autojunk=False).get_opcodes() if part[0] != "equal"]
-    lost = tuple(span for _, start, end, _, _ in parts for span in spans[0][start:end])
-    return lost, tuple(span for _, _, _, start, end in parts for span in spans[1][start:end])
+    """The words of each text that stand in no longest match with the other's (difflib): their characters, marks included. Capitals and marks do not
+    count, as they do not in word errors: where there are no errors, nothing differs."""
+    (words, places), (others, other_places) = _counted(plain), _counted(other)
+    parts = [part[1:] for part in SequenceMatcher(None, words, others, autojunk=False).get_opcodes() if part[0] != "equal"]
+    lost = [places[n] for start, end, _, _ in parts for n in range(start, end)]
+    new = [other_places[n] for _, _, start, end in parts for n in range(start, end)]
+    return tuple(dict.fromkeys(lost)), tuple(dict.fromkeys(new))
+
+
+def _counted(text: str) -> tuple[list[str], list[tuple[int, int]]]:
+    """The words that word errors count, each with the characters of the written word that it is in: an \"ice-cream\" is two."""
+    found = [(word, span) for span in word_spans(text) for word in words_of(text[slice(*span)])]
+    return [word for word, _ in found], [span for _, span in found]
 
 
 def _notices(hearing: Hearing, edits: Sequence[Edit], sound: Waveform) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -80,6 +81,8 @@ def fit(x: Positions, settings: TrainSettings, folder: Path, how: How = How()) -
     training = Training(x, settings, how.on)
     log: Log = []
     _resume(folder / CHECKPOINT, training, log)
+    if training.step == settings.n_steps:
+        sys.stderr.write("earmark: this training was finished before; nothing is trained, its result is written once more.\n")
     saved_at = time.monotonic()
     with (folder / LOG).open("w", encoding="utf-8") as lines, tqdm(total=settings.n_steps, initial=training.step, unit="step", mininterval=1.0) as bar:
         bar.set_description("Training")
