@@ -46,6 +46,7 @@ LONG = (
     Benchmark("training", 900, one_thread=True),
     Benchmark("whole_size", 3600),
     Benchmark("dashboard", 3600, one_thread=True),
+    Benchmark("load", 1800),
 )
 """what `make bench-long` runs: some of the above on more samples, models of true size, and another tool in an environment of its own"""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,8 @@ class Running:
     """from the start of the process to the first HTTP 200 at /"""
     started_cpu_s: float | None
     """CPU seconds by then; None where nothing says so"""
+    said: Callable[[], str]
+    """what it has printed so far"""
 
     @property
     def address(self) -> str:
@@ -50,15 +53,18 @@ def running(arguments: tuple[str, ...]) -> Iterator[Running]:
         port = s.getsockname()[1]
     env = child_environment(one_thread=False, GRADIO_SERVER_PORT=str(port), GRADIO_SERVER_NAME="127.0.0.1", EARMARK_OFFLINE="1")
     with tempfile.TemporaryFile("w+") as log:
+
+        def said() -> str:
+            return os.pread(log.fileno(), 1 << 24, 0).decode(errors="replace")  # moves nothing: the page writes where it is
+
         before = time.monotonic()
         process = subprocess.Popen([sys.executable, "-W", "ignore", *arguments], cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)
         try:
             while status(port, "/") != 200:
                 if process.poll() is not None or time.monotonic() > before + START_S:
-                    log.seek(0)
-                    raise RuntimeError(f"python {arguments[0]} did not come up:\n{log.read()[-3000:]}")
+                    raise RuntimeError(f"python {arguments[0]} did not come up:\n{said()[-3000:]}")
                 time.sleep(0.02)
-            yield Running(port, process.pid, time.monotonic() - before, cpu_of(process.pid))
+            yield Running(port, process.pid, time.monotonic() - before, cpu_of(process.pid), said)
         finally:
             process.terminate()
             try:

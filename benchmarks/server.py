@@ -1,12 +1,16 @@
-"""app.py's page with two more routes: a constant answer, and a switch that keeps the model busy."""
+"""app.py's page with three more routes: a constant answer, a switch that keeps the model busy, and how long the answers took in here."""
 
 from __future__ import annotations
 
 import threading
+import time
+from typing import ClassVar
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import create_page, launch_options
 from earmark.live.desk import Desk
@@ -49,8 +53,28 @@ class Busy:
             self._thread.join()
 
 
+class Timed:
+    """Middleware: seconds from a request's arrival to its last byte, of pages, look-ups and views: not of files that are sent, nor of what waits for the model."""
+
+    seconds: ClassVar[list[float]] = []
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        before = time.perf_counter()
+        await self._app(scope, receive, send)
+        path = str(scope.get("path", ""))
+        if scope["type"] == "http" and (path.startswith("/gradio_api/run/") or not path.startswith(("/gradio_api/", "/bench/"))):
+            self.seconds.append(time.perf_counter() - before)
+
+
 def main() -> None:
     busy = Busy()
+
+    def times(request: Request) -> Response:
+        taken, Timed.seconds[:] = list(Timed.seconds), []
+        return JSONResponse(taken)
 
     async def constant(request: Request) -> Response:
         return Response(CONSTANT, media_type="application/json")
@@ -66,8 +90,10 @@ def main() -> None:
     options["app_kwargs"]["routes"] = [
         Route("/bench/constant", constant),
         Route("/bench/busy/{state}", switch),
+        Route("/bench/times", times),
         *options["app_kwargs"]["routes"],
     ]
+    options["app_kwargs"]["middleware"].insert(0, Middleware(Timed))
     demo.launch(**options)
 
 
