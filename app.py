@@ -15,6 +15,7 @@ from components import TABS
 from components.bridge import Context, FirstView, Page, build_page, wire
 from components.card import page_head, page_style
 from components.closed import closed_options, closed_page
+from components.frame import Frame
 from components.headers import SafeHeaders
 from components.programs import endpoints, model_endpoints
 from components.theme import THEME
@@ -56,7 +57,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
     """
     first = [Middleware(FirstView, Context(store, TABS, desk or Desk(store)), page)] if page else []
     return {
-        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)], "middleware": [Middleware(SafeHeaders), *first]},
+        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)], "middleware": [Middleware(SafeHeaders), *first, Middleware(Frame)]},
         "max_file_size": f"{store.settings.max_upload_mb}mb",
         "theme": THEME,
         "css": page_style(),

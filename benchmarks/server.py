@@ -54,7 +54,7 @@ class Busy:
 
 
 class Timed:
-    """Middleware: seconds from a request's arrival to its last byte, of pages, look-ups and views: not of files that are sent, nor of what waits for the model."""
+    """Middleware: seconds from a request's arrival to its last byte, of pages, look-ups and views; not of what waits for the model."""
 
     seconds: ClassVar[list[float]] = []
 

@@ -141,7 +141,7 @@ def visit(context: Context, page: Page, query: Mapping[str, str], number: int, t
 
 
 class FirstView:
-    """Middleware that writes the view of the page's own address, with its style and scripts, into the page, or alone where a card is to be embedded.
+    """Middleware that writes the view of the page's own address, with its style and scripts, into Gradio's page (`Frame`), or alone where a card is embedded.
 
     Scripts run by the answer's nonce alone.
     """
@@ -159,20 +159,19 @@ class FirstView:
             body = embed_page(view.title, view.answer(0), self._parts(view), view.link.href(), nonce)
             await HTMLResponse(body, headers=embed_headers(nonce))(scope, receive, send)
             return
-        start, body = {}, b""
+        start: Message = {}
 
         async def complete(message: Message) -> None:
-            nonlocal start, body
+            nonlocal start
             if message["type"] == "http.response.start":
                 start = message
                 return
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                if start["status"] == 200:
-                    body = self._written(body, view, nonce)
-                    MutableHeaders(scope=start).update({"Content-Length": str(len(body)), "Content-Security-Policy": page_policy(nonce)})
-                await send(start)
-                await send({"type": "http.response.body", "body": body})
+            body = message["body"]
+            if start["status"] == 200:
+                body = self._written(body, view, nonce)
+                MutableHeaders(scope=start).update({"Content-Length": str(len(body)), "Content-Security-Policy": page_policy(nonce)})
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
 
         await self._app(scope, receive, complete)
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .card import page_style, render
+from .frame import Frame
 from .headers import OWN_ROOMS, SafeHeaders
 from .theme import THEME
 
@@ -29,7 +30,7 @@ def closed_options(problem: str) -> dict[str, Any]:
 
     routes = [Route(f"{room}{{rest:path}}", unavailable) for room in OWN_ROOMS]
     return {
-        "app_kwargs": {"routes": routes, "middleware": [Middleware(SafeHeaders)]},
+        "app_kwargs": {"routes": routes, "middleware": [Middleware(SafeHeaders), Middleware(Frame)]},
         "theme": THEME,
         "css": page_style(),
         "footer_links": [],

@@ -145,3 +145,12 @@ def test_without_a_catalog_the_page_says_so(browser: Browser, tmp_path: Path, ca
         visitor.page.context.close()
     assert visitor.problems == []
     assert sentence in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("words", ["page=2", "page=settings&deep_link=x", "deep_link=../x"])
+def test_a_word_that_gradio_has_for_itself_is_a_word_like_others(base: str, words: str) -> None:
+    address = f"{base}/?dictionary={NEURONS}&{words}"
+    with urllib.request.urlopen(address) as answer:
+        assert b'id="em-browse"' in answer.read()
+    with urllib.request.urlopen(urllib.request.Request(address, method="HEAD")) as answer:
+        assert answer.status == 200
