@@ -7,6 +7,7 @@ import sys
 from .commands import building, lookups, samples
 from .commands.arguments import Command, parser
 from .errors import EarmarkError
+from .machine import told
 from .settings import Settings
 
 COMMANDS: dict[str, Command] = {
@@ -38,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command. An expected failure is a sentence on standard error and status 1."""
     args = parser(COMMANDS).parse_args(argv)
     try:
-        return args.run(args, Settings.from_env()) or 0
+        with told():
+            return args.run(args, Settings.from_env()) or 0
     except EarmarkError as error:
         print(f"earmark: {error}", file=sys.stderr)
         return 1

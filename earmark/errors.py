@@ -42,6 +42,18 @@ class MissingWeights(EarmarkError):
     """Weights that none of their sources could give."""
 
 
+class NoRoom(EarmarkError):
+    """A disk that is full, or too small for what is to be written."""
+
+    status = 503
+
+
+class NoMemory(EarmarkError):
+    """More memory is needed than this machine, or this process, has."""
+
+    status = 503
+
+
 def unknown(what: str, name: str, valid: Iterable[str]) -> NotFound:
     """A NotFound that names the nearest valid name and lists the others (at most twelve)."""
     names = sorted(valid)

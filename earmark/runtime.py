@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError
 from torch import Tensor
 
+from .atomic import write_json
 from .dictionaries import Checkpoint, open_checkpoint
 from .dictionaries.base import Dictionary, Identity
 from .errors import EarmarkError, MissingWeights, unknown
@@ -24,7 +25,7 @@ from .models.gguf import unpacked
 from .settings import Settings
 from .shelf.catalog import Catalog, DictionaryEntry, dictionary_revision, read_catalog
 from .shelf.hub import ALL, Terms, find_checkpoint, find_model
-from .shelf.tables import sha256_of, write_json
+from .shelf.tables import sha256_of
 from .units import Activations, Hook, TokenSample, Waveform
 
 T = TypeVar("T")

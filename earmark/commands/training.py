@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..atomic import write_text
 from ..errors import BadInput, BadTable, unknown
 from ..learning.positions import read_activations
 from ..learning.settings import TrainSettings, usual
@@ -133,8 +134,8 @@ def _sweep(settings: Settings, order: Order, source: Source, metadata: dict[str,
         return Quality(**train_folder(settings, source, of_run, out / name, command, metadata, order.how)["quality"])
 
     done, failed = sweep_runs(runs, trained)
-    (out / "pareto.svg").write_text(pareto_svg(points(done)), encoding="utf-8")
-    (out / "sweep.jsonl").write_text("".join(json.dumps(run.json()) + "\n" for run in done), encoding="utf-8")
+    write_text(out / "pareto.svg", pareto_svg(points(done)))
+    write_text(out / "sweep.jsonl", "".join(json.dumps(run.json()) + "\n" for run in done))
     return [*lines(done), *failed, f"Drawn in {out.name}/pareto.svg."]
 
 

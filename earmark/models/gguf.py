@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from ..atomic import new_folder
 from ..errors import MissingWeights
-from ..shelf.tables import new_folder, sha256_of
+from ..shelf.tables import sha256_of
 from .folder import CANNOT_READ
 
 PRE_TOKENIZERS = ("smollm", "gpt-2")

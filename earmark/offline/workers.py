@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import BadInput, EarmarkError
+from ..machine import told
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,7 @@ def run(job: Callable[..., None], args: tuple[Any, ...], n_workers: int, total: 
                 except queue.Empty:
                     lost = [w for w in running if not processes[w].is_alive() and processes[w].exitcode != 0]
                     if lost:
-                        raise BadInput(
-                            f"{title}: a worker ended with status {processes[lost[0]].exitcode}. Run the same command again: it goes on from there."
-                        ) from None
+                        raise BadInput(f"{title}: a worker {_ended(processes[lost[0]].exitcode)}. Run the same command again: it goes on from there.") from None
                     continue
                 if failure:
                     raise BadInput(f"{title} stopped: {failure}")
@@ -70,13 +70,19 @@ def run(job: Callable[..., None], args: tuple[Any, ...], n_workers: int, total: 
             process.join()
 
 
+def _ended(status: int | None) -> str:
+    killed = " (it was killed, as a machine does that runs out of memory: fewer --workers need less)" if status == -signal.SIGKILL else ""
+    return f"ended with status {status}{killed}"
+
+
 def _work(job: Callable[..., None], worker: int, n_workers: int, reports: Any, args: tuple[Any, ...]) -> None:
     import torch
 
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(1)
     try:
-        job(Share(worker, n_workers, lambda n: reports.put((worker, n, None))), *args)
+        with told():
+            job(Share(worker, n_workers, lambda n: reports.put((worker, n, None))), *args)
         reports.put((worker, -1, None))
     except EarmarkError as error:
         reports.put((worker, 0, str(error)))

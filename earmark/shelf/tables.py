@@ -1,25 +1,24 @@
-"""Tables, written atomically in parts and read by row group. A folder holds
+"""Tables, written in parts and read by row group. A folder holds
 `NAME-000.parquet`, `NAME-001.parquet`, ... and `manifest.json` with the sha256 of every file. Reading one unit goes through
 `read_row_group` and an index of the groups, because a parquet filter costs ten times as much.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
 import shutil
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..atomic import new_folder, put_back, write_json
 from ..errors import BadTable
 from .schema import SWEEP, TRIPS, TableSpec, manifest_faults
 
@@ -98,32 +97,6 @@ class TableWriter:
         self.close_part()
 
 
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its place when the block ends well, and vanishes when it does not."""
-    _recover(target)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        yield fresh
-        if target.exists():
-            os.rename(target, old)
-        os.rename(fresh, target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _recover(target: Path) -> None:
-    """Put back a folder whose replacement was killed between its two renames (the process that began it stands in the name)."""
-    if not target.exists() and target.parent.is_dir():
-        for old in sorted(target.parent.glob(f".{glob.escape(target.name)}.*.old"))[:1]:
-            if not Path(f"/proc/{old.name.split('.')[-2]}").exists():
-                os.rename(old, target)
-
-
 def put_table(folder: Path, spec: TableSpec, rows: pa.Table | list[dict[str, Any]], told: dict[str, Any] | None = None) -> None:
     """Put one table beside the others of a folder, and `told` into its manifest, whole or not at all.
 
@@ -158,13 +131,6 @@ def _link(path: Path, other: Path) -> None:
         shutil.copyfile(path, other)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON through a temporary file and a rename."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    fresh.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
-
-
 def sha256_of(path: Path) -> str:
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
@@ -181,7 +147,7 @@ def files_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, dict
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """A folder's manifest. Raises BadTable when it is missing, broken, or of another format."""
-    _recover(folder)
+    put_back(folder)
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

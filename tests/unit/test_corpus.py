@@ -266,7 +266,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(build, tmp_path):
     with pytest.raises(RuntimeError):
         build(breaking(), transcribe=transcribe)
     assert len(heard) == 14 and not (tmp_path / "trial").exists()
-    (tmp_path / "work/.part-00001.new").write_bytes(b"half a")
+    (tmp_path / "work/.part-00001.parquet.0123abcd.new").write_bytes(b"half a")
     (tmp_path / "work/part-00002.parquet").write_bytes(b"a damaged one")
     report = build(entries, transcribe=transcribe)
     assert len(heard) == 18 and report.n_resumed == 5 and report.n_samples == 9

@@ -16,12 +16,13 @@ from starlette.testclient import TestClient
 
 from earmark.__main__ import main
 from earmark.api import routes
+from earmark.atomic import write_json
 from earmark.errors import BadTable, NotFound
 from earmark.passages import around, cut, word_around
 from earmark.settings import Settings
 from earmark.shelf.schema import SAMPLES
 from earmark.shelf.store import Store
-from earmark.shelf.tables import TableWriter, files_of, read_manifest, write_json
+from earmark.shelf.tables import TableWriter, files_of, read_manifest
 from earmark.units import UnitId
 from tests.fixtures.shelf import CORPUS as CLIPS
 from tests.fixtures.shelf import build_shelf

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...atomic import new_file
 from ...dictionaries import open_checkpoint
 from ...dictionaries.base import SparseAutoencoder
 from ...errors import BadInput
@@ -39,17 +39,10 @@ def encode_file(
         raise BadInput(f"'{source.name}' is {x.shape[1]} wide, the checkpoint reads {sae.width}.")
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise BadInput(f"'{target}' cannot be written: it must be a file's name in a folder that is there.")
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.npy")
-    try:
-        out = np.lib.format.open_memmap(fresh, "w+", np.float32, (len(x), sae.width_out if decode else sae.n_units))
+    with new_file(target) as file:
+        shape = (len(x), sae.width_out if decode else sae.n_units)
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         step = len(x) if sae.reads_batches else max(CHUNK_VALUES // sae.n_units, 1)
         for start in range(0, len(x), step):
-            out[start : start + step] = _chunk(sae, x[start : start + step], source.name, decode)
-        out.flush()
-        del out
-        os.replace(fresh, target)
-    except OSError as error:
-        raise BadInput(f"'{target.name}' cannot be written: {error.strerror or type(error).__name__}.") from None
-    finally:
-        fresh.unlink(missing_ok=True)
+            file.write(np.ascontiguousarray(_chunk(sae, x[start : start + step], source.name, decode), "<f4").data)
     return f"Wrote {'the reconstruction' if decode else 'the features'} of {len(x)} positions to {target.name}."

@@ -8,10 +8,7 @@ because the samples do: no dictionary's tables are out of date.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...atomic import new_file, remove_folder
 from ...errors import BadInput
 from ...inputs.alignment import attempt
 from ...models.base import AudioModel
@@ -81,7 +79,7 @@ def align_corpus(settings: Settings, slug: str, n_workers: int = 1, letters: str
         table = pa.concat_tables([pq.read_table(_path(work, g), schema=SPEECH.schema) for g in range(corpus.table.n_groups)])
         put_table(folder, SPEECH, table)
         report = _report(slug, corpus, table, folder)
-        shutil.rmtree(work.parent)
+        remove_folder(work.parent)
     return report
 
 
@@ -127,11 +125,8 @@ def _job(share: Share, settings: Settings, folder: Path, work: Path, letters: st
                 spelt = model.letters(waveform) if model and found.speech is None else None
                 rows.append(speech_row(row, spelt) if spelt else speech_row(row, found.speech, found.why, found.score))
             share.report(1)
-        file = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=SPEECH.schema), file)
-        fresh = _path(work, group).with_suffix(".new")
-        fresh.write_bytes(file.getbuffer())
-        os.replace(fresh, _path(work, group))
+        with new_file(_path(work, group)) as file:
+            pq.write_table(pa.Table.from_pylist(rows, schema=SPEECH.schema), file)
 
 
 def _report(slug: str, corpus: Corpus, table: pa.Table, folder: Path) -> Alignments:

@@ -19,11 +19,12 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
+from ...atomic import new_folder, write_json
 from ...errors import BadInput
 from ...inputs.annotations import fitted
 from ...inputs.audio import Limits, decode
 from ...shelf.schema import SAMPLES, SPEECH, TableSpec
-from ...shelf.tables import FORMAT, TableWriter, files_of, new_folder, write_json
+from ...shelf.tables import FORMAT, TableWriter, files_of
 from ...speech import Speech
 from ...units import Waveform
 from .align import speech_row

@@ -6,7 +6,6 @@ in a part is computed again. Keys say all that a result depends on, so a changed
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from functools import lru_cache
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from ...atomic import new_file
 from ...errors import BadInput
 
 PART_S, PART_BYTES = 20.0, 30_000_000
@@ -43,8 +43,6 @@ class Parts:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise BadInput(f"Another run is at work in '{self._folder}'. Wait for it to end, or stop it.") from None
-        for path in self._folder.glob(".part-*.new"):
-            path.unlink()
         for path in self._paths():
             self._index(path)
         self._since = time.monotonic()
@@ -79,14 +77,10 @@ class Parts:
         if rows:
             number = max((int(p.stem.removeprefix("part-")) for p in self._paths()), default=-1) + 1
             path = self._folder / f"part-{number:05d}.parquet"
-            buffer = io.BytesIO()
-            pq.write_table(pa.Table.from_pylist(rows, schema=self._schema), buffer, compression="none", use_dictionary=False)
-            fresh = path.with_name(f".{path.stem}.new")
-            with fresh.open("wb") as f:
-                f.write(buffer.getbuffer())
-                f.flush()
-                os.fsync(f.fileno())
-            os.replace(fresh, path)
+            with new_file(path) as file:
+                pq.write_table(pa.Table.from_pylist(rows, schema=self._schema), file, compression="none", use_dictionary=False)
+                file.flush()
+                os.fsync(file.fileno())
             self._index(path)
         self._pending, self._bytes, self._since = {}, 0, time.monotonic()
 

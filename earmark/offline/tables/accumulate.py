@@ -7,13 +7,13 @@ units; the peaks of an SAE, whose number grows with the corpus, go to files as t
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ...atomic import new_file
 from ...dictionaries.base import Codes
 from .keep import Best, ascending_key, descending_key
 
@@ -124,9 +124,8 @@ class Accumulator:
         """Write the waiting rows to a file of their own, sorted by unit."""
         if self._rows:
             rows = np.concatenate(self._rows)
-            fresh = self._spill.with_name(f".{self._spill.name}.{os.getpid()}.npy")
-            np.save(fresh, rows[np.argsort(rows["unit"], kind="stable")])
-            os.replace(fresh, spill_file(self._spill, self.n_spilled))
+            with new_file(spill_file(self._spill, self.n_spilled)) as file:
+                np.save(file, rows[np.argsort(rows["unit"], kind="stable")])
             self.n_spilled += 1
             self._rows = []
 

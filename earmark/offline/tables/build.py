@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import time
 import zipfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import __version__
+from ...atomic import new_file, new_folder, remove_folder, write_json
 from ...errors import BadInput, BadTable, MissingWeights
 from ...models.base import TextModel
 from ...runtime import Opened, Runtime
@@ -23,7 +23,7 @@ from ...settings import Settings
 from ...shelf.catalog import licence_text, read_catalog
 from ...shelf.folders import Corpus
 from ...shelf.hub import HERE, find_checkpoint
-from ...shelf.tables import FORMAT, files_of, new_folder, outlives, read_manifest, write_json
+from ...shelf.tables import FORMAT, files_of, outlives, read_manifest
 from ...units import SINK_NORM, Kind
 from .. import workers
 from ..passes import Place, codes_of
@@ -71,11 +71,10 @@ class Shard:
         """Write everything atomically."""
         state = {f"{slug}/{name}": array for slug, a in self.accumulators.items() for name, array in a.state().items()}
         state |= {f"products/{f}/{o}": c.products for (f, o), c in self.correlators.items()}
-        fresh = self._path.with_name(f".{self._path.stem}.{os.getpid()}.npz")
         state |= {f"n_kept/{slug}": np.array(b.n_kept) for slug, b in self.beginnings.items()}
         state["n_groups_done"] = np.array(self.n_groups_done)
-        np.savez(fresh, allow_pickle=False, **state)
-        os.replace(fresh, self._path)
+        with new_file(self._path) as file:
+            np.savez(file, allow_pickle=False, **state)
 
     def load(self) -> None:
         """Go on from what was saved, if anything was. Rows spilled after that are written again under the same names."""
@@ -125,7 +124,7 @@ def build(
     total = min(limit or len(corpus.ids), len(corpus.ids))
     with workers.alone(settings.cache, plan.folder.name):
         _build(settings, plan, opened, corpus, total)
-    shutil.rmtree(plan.folder)
+    remove_folder(plan.folder)
     return plan.slugs
 
 

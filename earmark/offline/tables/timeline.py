@@ -6,7 +6,6 @@ wait in files, so that memory does not grow with the dictionary.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ...atomic import new_file
 from ...dictionaries.base import Codes
 from ...shelf.schema import TIMELINE_LEVELS
 
@@ -36,9 +36,8 @@ class Beginning:
         """The values of all units on one sample, of which the rows of a worker come in ascending order."""
         if self.n_kept >= self._n_positions:
             return
-        fresh = self._stem.with_name(f".{self._stem.name}.{os.getpid()}.npz")
-        sparse.save_npz(fresh, codes.sparse(), compressed=False)
-        os.replace(fresh, _file(self._stem, row))
+        with new_file(_file(self._stem, row)) as file:
+            sparse.save_npz(file, codes.sparse(), compressed=False)
         self.n_kept += codes.values.shape[0]
 
 

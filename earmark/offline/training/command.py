@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...atomic import new_folder, write_json
 from ...dictionaries import open_checkpoint, saelens
 from ...dictionaries.base import SparseAutoencoder
 from ...errors import BadInput
 from ...learning.settings import TrainSettings, usual
 from ...settings import Settings
 from ...shelf.catalog import dictionary_revision, read_catalog
-from ...shelf.tables import FORMAT, files_of, new_folder, outlives, sha256_of, write_json
+from ...shelf.tables import FORMAT, files_of, outlives, sha256_of
 from .harvest import Harvest, harvest
 from .reports.curves import training_svg
 from .source import Source, of_corpus

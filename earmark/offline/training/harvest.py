@@ -8,7 +8,6 @@ largest than on the page.
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import new_file
 from ...errors import BadInput
+from ...machine import check_room
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.catalog import model_revision
@@ -114,6 +115,7 @@ def harvest_all(settings: Settings, model: str, sites: Sequence[tuple[str, int]]
     wanted = places(runtime.model(model), sites)
     corpus = Corpus(settings.data / corpus_slug)
     revision = model_revision(runtime.catalog.model(model))
+    hop_s = runtime.model(model).grid[0]
     found = {place: stored_harvest(settings, model, revision, place.hook, corpus) for place in wanted}
     missing = _missing(found)
     if missing:
@@ -122,6 +124,7 @@ def harvest_all(settings: Settings, model: str, sites: Sequence[tuple[str, int]]
         done = len(corpus.ids) - sum(n_samples[g] for g in missing)
         for stored in found.values():
             workers.work_folder(stored.folder)
+        check_room(settings.cache, _n_bytes(corpus, hop_s, missing))
         args = (settings, model, {place: stored.folder for place, stored in found.items()}, corpus_slug, missing)
         workers.run(_collect, args, min(n_workers, len(missing)), len(corpus.ids), done, "Activations")
     return [found[place] for place in places_of(wanted, sites)]
@@ -172,6 +175,13 @@ def _missing(found: dict[Place, Harvest]) -> dict[int, list[Place]]:
     return {g: lacks for g, lacks in lacking.items() if lacks}
 
 
+def _n_bytes(corpus: Corpus, hop: float, missing: dict[int, list[Place]]) -> int:
+    """About how many bytes the activations that are missing take: hop is between two positions, in what the corpus measures its samples in."""
+    starts = {group: corpus.table.first_row(group) for group in range(corpus.table.n_groups + 1)}
+    lengths = {group: sum(corpus.durations_s[starts[group] : starts[group + 1]]) for group in missing}
+    return int(sum(lengths[group] / hop * place.hook.width * 4 for group, wanted in missing.items() for place in wanted))
+
+
 def _collect(share: workers.Share, settings: Settings, model_slug: str, folders: dict[Place, Path], corpus_slug: str, missing: dict[int, list[Place]]) -> None:
     model = Runtime(settings).model(model_slug)
     corpus = Corpus(settings.data / corpus_slug)
@@ -188,7 +198,6 @@ def _collect(share: workers.Share, settings: Settings, model_slug: str, folders:
 
 
 def save_group(folder: Path, group: int, found: Stored) -> None:
-    fresh = folder / f".{group}.{os.getpid()}.npz"
     arrays = {"values": found.values, "rows": found.rows} | ({} if found.sinks is None else {"sinks": found.sinks})
-    np.savez(fresh, allow_pickle=False, **arrays)
-    os.replace(fresh, _file(folder, group))
+    with new_file(_file(folder, group)) as file:
+        np.savez(file, allow_pickle=False, **arrays)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ... import __version__
+from ...atomic import new_file
 from ...dictionaries.base import SparseAutoencoder
 from ...errors import BadInput
 from ...learning.loop import Training
@@ -104,9 +104,8 @@ def fit(x: Positions, settings: TrainSettings, folder: Path, how: How = How()) -
 
 def _checkpoint(path: Path, training: Training, log: Log) -> None:
     """Whole or not at all: a run that is killed while it writes goes on from the one before."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(training.state() | {"log": log}, fresh)
-    os.replace(fresh, path)
+    with new_file(path) as file:
+        torch.save(training.state() | {"log": log}, file)
 
 
 def _resume(path: Path, training: Training, log: Log) -> None:

@@ -14,10 +14,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+from ...atomic import write_json
 from ...errors import MissingWeights
 from ...settings import Settings
 from ..catalog import HubFiles, check_inside, check_repo
-from ..tables import write_json
 from .faults import Clock, Unreachable, watched
 
 ANSWER_S = 10.0

@@ -8,10 +8,11 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
+from ...atomic import write_json
 from ...errors import MissingWeights
 from ...settings import Settings
 from ..catalog import DictionaryEntry, HubFiles, ModelEntry, PackageFile
-from ..tables import sha256_of, write_json
+from ..tables import sha256_of
 from .download import Terms, fetch
 
 ALL = Terms()

@@ -18,10 +18,11 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
+from ....atomic import new_folder, write_json
 from ....errors import BadInput
 from ....models.base import TextModel
 from ....shelf.schema import SAMPLES
-from ....shelf.tables import FORMAT, TableWriter, files_of, new_folder, write_json
+from ....shelf.tables import FORMAT, TableWriter, files_of
 from ..build import BROKEN, EMPTY, Dropped, check_names, listed
 from ..parts import Parts
 from ..sources import Broken, unique_id

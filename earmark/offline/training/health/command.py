@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ....atomic import write_json
 from ....dictionaries.base import SparseAutoencoder
 from ....errors import BadInput
 from ....health import QUALITY, round_trip
@@ -22,7 +23,7 @@ from ....settings import Settings
 from ....shelf.folders import Corpus
 from ....shelf.schema import TRIPS
 from ....shelf.store import Store
-from ....shelf.tables import put_table, read_manifest, write_json
+from ....shelf.tables import put_table, read_manifest
 from ...workers import work_folder
 from ..source import is_held_out
 from .divided import Plan, behaviour, quality

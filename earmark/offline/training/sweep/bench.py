@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from .... import __version__
+from ....atomic import write_json
 from ....dictionaries import open_checkpoint, saelens
 from ....dictionaries.base import SparseAutoencoder
 from ....errors import BadInput
@@ -22,7 +23,6 @@ from ....runtime import Runtime
 from ....settings import Settings
 from ....shelf.catalog import DictionaryEntry
 from ....shelf.schema import SPEECH, SWEEP
-from ....shelf.tables import write_json
 from ....swept import SweptRun
 from ...labels.label import Layer, said_in
 from ...workers import alone, work_folder
