@@ -69,6 +69,7 @@ def write_json(target: Path, value: Any) -> None:
 def remove_folder(target: Path) -> None:
     """Delete a folder such that nobody finds half of it, should this be killed."""
     with told(target):
+        tidy(target)
         gone = _beside(target, GONE)
         with suppress(FileNotFoundError):
             os.rename(target, gone)

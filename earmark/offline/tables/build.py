@@ -100,7 +100,7 @@ def build(
     n_workers: int,
     only: bool = False,
     limit: int | None = None,
-    checkpoint_s: float = CHECKPOINT_S,
+    checkpoint_s: float | None = None,
     n_peaks: int | None = None,
 ) -> tuple[str, ...]:
     """Build the tables of a dictionary and, unless `only`, of the other dictionaries over its layer. Returns the slugs that were built.
@@ -120,7 +120,7 @@ def build(
     if n_peaks is not None and n_peaks < N_TOP:
         raise BadInput(f"--peaks is {n_peaks}; at least {N_TOP} are needed, which a unit's card shows.")
     plan = _plan(settings, opened, corpus, corpus_slug, n_workers, limit)
-    plan = dataclasses.replace(plan, checkpoint_s=checkpoint_s, n_peaks=n_peaks, text=corpus.is_text)
+    plan = dataclasses.replace(plan, checkpoint_s=CHECKPOINT_S if checkpoint_s is None else checkpoint_s, n_peaks=n_peaks, text=corpus.is_text)
     total = min(limit or len(corpus.ids), len(corpus.ids))
     with workers.alone(settings.cache, plan.folder.name):
         _build(settings, plan, opened, corpus, total)
