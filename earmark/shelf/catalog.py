@@ -148,11 +148,13 @@ class Catalog:
         """A listed corpus, or one that `python -m earmark corpus` has made and nobody has listed yet."""
         made = self.folder / slug / "manifest.json"
         if slug not in self.corpora and _SLUG.fullmatch(slug) and made.is_file():
-            manifest = json.loads(made.read_text(encoding="utf-8"))
-            if manifest.get("what") == "corpus":
-                return CorpusEntry(
-                    slug, manifest.get("title", slug), manifest.get("modality", "audio"), manifest.get("licence", ""), manifest.get("source", "")
-                )
+            try:
+                manifest = json.loads(made.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise BadInput(f"The manifest of '{slug}' cannot be read ({type(error).__name__}). Make the corpus again.") from None
+            if isinstance(manifest, dict) and manifest.get("what") == "corpus":
+                told = (("title", slug), ("modality", "audio"), ("licence", ""), ("source", ""))
+                return CorpusEntry(slug, *(manifest.get(name, usual) for name, usual in told))
         return self._get("corpus", self.corpora, slug)
 
     def dictionary(self, slug: str) -> DictionaryEntry:
