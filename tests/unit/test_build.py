@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from earmark.__main__ import main
 from earmark.dictionaries.base import Codes
 from earmark.errors import BadInput, BadTable
 from earmark.inputs.audio import decode
@@ -301,3 +303,52 @@ def test_check_finds_neighbours_and_examples_that_are_not_the_nearest_and_the_be
     (folder / "manifest.json").write_text(json.dumps({**manifest, "files": files_of(folder)}))
     wrong = " ".join(check(copy, "toy-neurons", seed=1).wrong)
     assert "not the nearest directions" in wrong and "not the first of its peaks" in wrong
+
+
+def test_check_names_every_figure_that_contradicts_the_others(house: Settings, tmp_path: Path) -> None:
+    copy = Settings(**{**house.__dict__, "data": tmp_path / "data"})
+    shutil.copytree(house.data, copy.data)
+    folder = copy.data / "toy-sae"
+    units, peaks = pq.read_table(folder / "units-000.parquet"), pq.read_table(folder / "peaks-000.parquet")
+    rows = units.to_pylist()
+    counted, dead, samples, dense, strong, lost = sorted((u for u in range(N_UNITS) if rows[u]["n_samples"] > 100), key=lambda u: rows[u]["n_samples"])[-6:]
+    rows[counted]["counts"] = [n + 1 for n in rows[counted]["counts"]]
+    rows[dead]["dead"] = True
+    rows[samples]["n_samples"] += 1
+    rows[dense]["density"] = rows[dense]["nonzero"] * 1.5
+    rows[strong]["peak"] *= 1.5
+    pq.write_table(pa.Table.from_pylist(rows, units.schema), folder / "units-000.parquet")
+    pq.write_table(peaks.filter([unit != lost for unit in peaks.column("unit").to_pylist()]), folder / "peaks-000.parquet")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tables"]["corpus_revision"] = "another"
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "revision": "0ther", "files": files_of(folder)}))
+    said = "\n".join(check(copy, "toy-sae", seed=1).wrong)
+    for pattern in (
+        f"the tables were built for revision 0ther, the weights here are {Store(house).dictionary('toy-sae').revision}",
+        "the tables were built on another version of the corpus sounds",
+        rf"unit {counted}: the histogram counts \d+ values, \d+ are not 0",
+        rf"unit {dead}: dead True, density \S+ and nonzero \S+ contradict each other",
+        rf"unit {dense}: dead False, density \S+ and nonzero \S+ contradict each other",
+        rf"unit {samples}: n_samples is {rows[samples]['n_samples']}, peaks has {rows[samples]['n_samples'] - 1} rows",
+        rf"unit {strong}: its peak is \S+, the largest in peaks \S+",
+        rf"sample s\d+: 1 of \d+ active units are not in the table, unit {lost} among them",
+    ):
+        assert re.search(f"^{pattern}$", said, re.MULTILINE), said
+    told = {int(unit) for unit in re.findall(r"^unit (\d+):", said, re.MULTILINE)}
+    assert told == {counted, dead, samples, dense, strong, lost}, "of the others nothing is said"
+
+
+def test_the_command_check_says_how_much_it_compared_and_fails_on_what_is_wrong(
+    house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EARMARK_DATA", str(house.data))
+    monkeypatch.setenv("EARMARK_CACHE", str(house.cache))
+    assert main(["check", "toy-residual", "--seed", "3"]) == 0
+    assert re.fullmatch(r"toy-residual: compared \d\d+ peaks, 24 examples and 16 units; nothing wrong.\n", capsys.readouterr().out)
+    shutil.copytree(house.data, tmp_path / "data")
+    path = tmp_path / "data" / "toy-residual" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "revision": "0ther"}))
+    monkeypatch.setenv("EARMARK_DATA", str(tmp_path / "data"))
+    assert main(["check", "toy-residual"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("wrong: the tables were built for revision 0ther") and out.endswith("; 1 wrong.\n")
