@@ -101,7 +101,7 @@ def half(value: float) -> float:
 
 def naive_peaks(given: list[np.ndarray], unit: int, signed: bool, n: int | None) -> list[tuple[int, float, int, int]]:
     high, low = (peaks_of(given, unit, tail, halved=not signed)[:n] for tail in (1, -1))
-    return [(1, half(p), *rest) for p, *rest in high] + ([(-1, half(p), *rest) for p, *rest in low[::-1]] if signed else [])
+    return [(1, half(p), s, at) for p, s, at in high] + ([(-1, half(p), s, at) for p, s, at in low[::-1]] if signed else [])
 
 
 def naive_floor(given: list[np.ndarray], unit: int, signed: bool, n: int | None) -> tuple[float | None, float | None]:

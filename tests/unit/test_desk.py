@@ -15,7 +15,7 @@ from earmark.edits import Edit
 from earmark.errors import BadInput
 from earmark.inputs.audio import decode
 from earmark.live.desk import Desk
-from earmark.live.editing.ablation import unit_effect
+from earmark.live.editing.ablation.effect import unit_effect
 from earmark.live.editing.speech import edit_speech
 from earmark.live.lab.desk import Job
 from earmark.runtime import Runtime
