@@ -55,7 +55,7 @@ class Sound:
 def decode(data: bytes, limits: Limits = Limits()) -> Sound:
     """Any sound file's bytes as mono float32 at 16 kHz.
 
-    Channels are averaged; the sample rate is converted by librosa (soxr, with its anti-alias filter). Samples that are not
+    Channels are averaged; the sample rate is converted by soxr, with its anti-alias filter. Samples that are not
     finite become silence, with a notice. Raises BadInput, whose text says what was wrong and what would work.
     """
     if not data:
@@ -98,9 +98,11 @@ def to_rate(samples: np.ndarray, rate_hz: int, target_hz: int = SAMPLE_RATE_HZ) 
     """Convert the sample rate: float32 [n] -> [ceil(n * target_hz / rate_hz)]."""
     if rate_hz == target_hz:
         return samples
-    import librosa
+    import soxr
 
-    return librosa.resample(samples, orig_sr=rate_hz, target_sr=target_hz, res_type="soxr_hq")
+    found = soxr.resample(samples, rate_hz, target_hz, quality="soxr_hq")
+    n = math.ceil(len(samples) * target_hz / rate_hz)
+    return np.pad(found[:n], (0, max(n - len(found), 0)))
 
 
 def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray, int, bool]:

@@ -6,6 +6,7 @@ import io
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from earmark.inputs.audio import Limits, decode
 from earmark.links import HeardView, Link
 from earmark.live.analysis import rank
 from earmark.live.desk import Desk
+from earmark.live.line.decoder import Decoders
 from earmark.live.line.kept import Clip, Kept
 from earmark.live.line.sounds import N_READERS
 from earmark.settings import Settings
@@ -31,6 +33,7 @@ from earmark.shelf.store import Store
 from earmark.shelf.tables import put_table
 from earmark.units import FrameGrid
 from earmark.web.records import analysis_json
+from tests.fixtures.hostile import HARM
 from tests.fixtures.shelf import LABEL
 from tests.fixtures.toy import N_UNITS, K, make_model, make_sae, settings_for, sound
 
@@ -279,14 +282,21 @@ def test_a_ticket_is_good_once(desk: Desk):
 
 
 def test_files_that_take_long_hold_up_neither_the_model_nor_other_files(bare: Settings):
-    desk = Desk(Store(bare))
-    ticket, go = desk.bring(sound(1, 0.5)), threading.Event()
-    slow = [desk._decoding.submit(go.wait, 60) for _ in range(N_READERS - 1)]
-    try:
-        assert desk.kept.get(desk.listen("toy-sae", ticket)) and desk.kept.get(desk.listen("toy-sae", desk.bring(sound(2, 0.5))))
-        assert not any(s.done() for s in slow)
-    finally:
-        go.set()
+    desk = Desk(Store(bare), decode_s=30)
+    desk._decoders = decoders = Decoders(N_READERS, HARM)
+    ticket = desk.bring(sound(1, 0.5))
+
+    def hang() -> None:
+        with suppress(BadInput):
+            desk.bring(b"hang")
+
+    slow = [threading.Thread(target=hang, daemon=True) for _ in range(N_READERS - 1)]
+    for visitor in slow:
+        visitor.start()
+    while decoders._free._value > 1:
+        time.sleep(0.01)
+    assert desk.kept.get(desk.listen("toy-sae", ticket)) and desk.kept.get(desk.listen("toy-sae", desk.bring(sound(2, 0.5))))
+    assert all(visitor.is_alive() for visitor in slow)
 
 
 def test_a_run_that_takes_too_long_is_given_up_with_a_sentence(bare: Settings):

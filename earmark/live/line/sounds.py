@@ -1,12 +1,10 @@
 """Visitors' sounds and the corpus's clips on their way to the model.
 
-A sound is read first, in a line of its own, so that a file that takes long holds up nobody who waits for the model.
+A sound is read first, in a line and a process of its own, so that a file that takes long holds up nobody who waits for the model.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +12,11 @@ from ...errors import BadInput, EarmarkError
 from ...shelf.store import Store
 from ...units import Analysis, Waveform
 from .kept import Brought, Clip, Kept, wav_of
-from .model import RUN_S, Line, Tell
+from .model import RUN_S, Line, State, Tell
 
 if TYPE_CHECKING:
     from ...inputs.audio import Limits
+    from .decoder import Decoders
 
 N_READERS = 3
 """files read at a time"""
@@ -34,7 +33,13 @@ class Sounds(Line):
         self.kept: Kept[Clip] = Kept()
         self._brought: Kept[Brought] = Kept(BROUGHT_BYTES, BROUGHT_S)
         self._decode_s = decode_s
-        self._decoding = ThreadPoolExecutor(N_READERS, "decode")
+        self._decoders: Decoders | None = None
+
+    def warm(self, slug: str) -> State:
+        """The same, and where the model hears, a process that reads sounds gets ready."""
+        if self.store.catalog.model(self.store.catalog.dictionary(slug).model).modality == "audio":
+            self.decoders().warm()
+        return super().warm(slug)
 
     def limits(self) -> Limits:
         from ...inputs.audio import Limits
@@ -44,13 +49,16 @@ class Sounds(Line):
 
     def decode(self, data: bytes) -> tuple[Waveform, tuple[str, ...]]:
         """A file's bytes as a waveform, with notices. Raises BadInput for what cannot be used, or not in time."""
-        from ...inputs.audio import decode
-
-        try:
-            found = self._decoding.submit(decode, data, self.limits()).result(self._decode_s + 5)
-        except TookTooLong:
-            raise BadInput(f"Reading the file took longer than {self._decode_s:.0f} s and was given up. Cut it, or save it as wav.") from None
+        found = self.decoders().decode(data, self.limits())
         return found.waveform, found.notices
+
+    def decoders(self) -> Decoders:
+        """The processes that read sounds; the libraries that they need are imported with them."""
+        from .decoder import Decoders
+
+        with self._lock:
+            self._decoders = self._decoders or Decoders(N_READERS)
+        return self._decoders
 
     def take(self, path: Path) -> bytes:
         """A file's bytes; the file is deleted, whatever it holds."""
