@@ -4,7 +4,7 @@
 #   make audit   known vulnerabilities of those versions; status 3 when nobody could be asked
 #   make run     the page, on http://127.0.0.1:7860 or GRADIO_SERVER_PORT
 #   make test    all tests; `make test-fast` leaves out those in a browser
-#   make fuzz    addresses and requests that somebody made up, 20,000 of each kind
+#   make fuzz    hostile input of every kind: addresses, files, catalogs, tables; CASES of each (20,000), SEED, FIRST: where a run goes on
 #   make check   lint, format, types, walls
 #   make coverage   which branches of earmark/ the tests without a browser take; fails below 90 %
 #   make bench   benchmarks; `make bench-long` those that take an hour
@@ -54,8 +54,12 @@ test: setup-dev
 test-fast: setup-dev
 	@$(ON_EVERY_CORE)
 
+CASES ?= 20000
+FIRST ?= 0
+SEED ?= 0
 fuzz: setup-dev
-	@EARMARK_FUZZ=20000 $(IN_VENV) -m pytest tests/unit/test_hostile_addresses.py
+	@$(IN_VENV) -m tests.fuzz --cases $(CASES) --first $(FIRST) --seed $(SEED)
+	@EARMARK_FUZZ=$(CASES) $(IN_VENV) -m pytest --hypothesis-show-statistics tests/unit/test_hostile_addresses.py
 
 coverage: setup-dev
 	@rm -rf .coverage

@@ -31,6 +31,7 @@ OTHERS = {
     "tests/unit/": "Tests against independent references on small inputs.",
     "tests/contract/": "Walls, docs, tuples, what may lie in the repository.",
     "tests/browser/": "The page in headless Chromium.",
+    "tests/fuzz/": "Hostile input by the thousand, each case in a guarded process: `make fuzz`.",
     "tests/fixtures/": "Small models, corpora and shelves for tests.",
     "Makefile": "The commands that people run.",
     ".ci/run": "All tests on a bare machine: `make test`.",

@@ -8,6 +8,7 @@ depend on how a publisher shares the scale between both.
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from torch import Tensor
 from ..errors import BadInput, unknown
 from .activations import ACTIVATIONS, NEED_K, Activation, activate, gated
 from .norms import InputNorm
+
+LARGEST_WEIGHT, LARGEST_EXPONENT = 1e6, 30.0
+"""weights and exponents (r_mag) beyond these are damage: with none of them, values of float32 stay finite"""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class SparseAutoencoder(Dictionary):
 
         gated reads b_gate, b_mag and r_mag, all [n], instead of b_enc. W_skip [d_out, d]. undo_norm: the input norm is undone after
         decode. With rescale_by_decoder_norm, units are chosen by pre * |W_dec| and f is divided by the norm before it is decoded.
-        Raises BadInput when shapes do not fit, when something is missing, or when a weight is no finite number.
+        Raises BadInput when shapes do not fit, when something is missing, or when a weight is no finite number or absurdly large.
         """
         if W_enc.ndim != 2 or not W_enc.numel():
             raise BadInput(f"W_enc has shape {tuple(W_enc.shape)}; it must be a matrix [width, units].")
@@ -139,8 +143,8 @@ class SparseAutoencoder(Dictionary):
             raise BadInput(f"threshold has shape {tuple(threshold.shape)}; it must be one number or {(n,)}.")
         _check_activation(activation, n, k, threshold, (b_gate, b_mag, r_mag))
         for name, tensor in {"W_enc": W_enc, "threshold": threshold, **{name: t for name, (t, _) in given.items()}}.items():
-            if tensor is not None and not all(bool(edge.isfinite()) for edge in tensor.aminmax()):
-                raise BadInput(f"{name} holds values that are no finite numbers: the file is damaged, or its training failed.")
+            if tensor is not None:
+                _check_values(name, tensor)
         self.W_enc, self.W_dec, self.b_enc, self.b_dec = (t.detach().float() for t in (W_enc, W_dec, b_enc, b_dec))
         self.b_pre, self.threshold, self.W_skip = (None if t is None else t.detach().float() for t in (b_pre, threshold, W_skip))
         self.b_gate, self.b_mag, self.r_mag = (None if t is None else t.detach().float() for t in (b_gate, b_mag, r_mag))
@@ -228,6 +232,15 @@ class SparseAutoencoder(Dictionary):
 
     def directions(self) -> Tensor:
         return self.W_dec
+
+
+def _check_values(name: str, tensor: Tensor) -> None:
+    most = LARGEST_EXPONENT if name == "r_mag" else LARGEST_WEIGHT
+    least_and_largest = [float(edge) for edge in tensor.aminmax()]
+    if not all(map(math.isfinite, least_and_largest)):
+        raise BadInput(f"{name} holds values that are no finite numbers: the file is damaged, or its training failed.")
+    if max(map(abs, least_and_largest)) > most:
+        raise BadInput(f"{name} holds values up to {max(map(abs, least_and_largest)):.3g}, beyond {most:g}: the file is damaged, or its training failed.")
 
 
 def _check_activation(kind: str, n: int, k: int | float | None, threshold: Tensor | None, gates: tuple[Tensor | None, ...]) -> None:

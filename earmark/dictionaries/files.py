@@ -31,7 +31,11 @@ WRAPPERS = ("module.", "_orig_mod.", "sae.", "model.", "autoencoder.")
 """prefixes that DataParallel, torch.compile and enclosing modules put before a weight's name"""
 STATES = ("model", "state_dict", "model_state_dict", "sae", "autoencoder", "ae", "weights", "params")
 """where a training checkpoint keeps the weights"""
-MAX_BYTES = 32_000_000_000
+MAX_UNPACKED = (20, 64_000_000)
+"""an archive may unpack to so many times its size, and so many bytes: weights hardly pack at all, bombs a thousandfold"""
+MAX_DEPTH = 8
+"""of dictionaries inside dictionaries, down to the weights"""
+PLAIN_TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 _DAMAGED = (RuntimeError, OSError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, EOFError, ImportError, struct.error)
 """what a damaged or hostile pickle makes torch's restricted reader raise, beside UnpicklingError"""
 
@@ -125,7 +129,9 @@ def _read_weights(path: Path) -> tuple[str, Any]:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(16)
-        names = zipfile.ZipFile(path).namelist() if head[:4] == b"PK\x03\x04" else None
+        names = _names_in(path, size) if head[:4] == b"PK\x03\x04" else None
+    except BadInput:
+        raise
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadInput(f"'{path.name}' cannot be read ({type(error).__name__}): it is cut short or damaged. Fetch it again.") from None
     if not size:
@@ -145,6 +151,16 @@ def _read_weights(path: Path) -> tuple[str, Any]:
     raise BadInput(f"'{path.name}' is no weight file: neither safetensors, nor one that torch.save or numpy.savez wrote.")
 
 
+def _names_in(path: Path, size: int) -> list[str]:
+    """What an archive holds. Raises BadInput for one that would unpack to far more than its size."""
+    times, more = MAX_UNPACKED
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(item.file_size for item in archive.infolist())
+        if unpacked > times * size + more:
+            raise BadInput(f"'{path.name}' would unpack from {size:,} bytes to {unpacked:,}; weights don't pack like that. Save them uncompressed.")
+        return archive.namelist()
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
@@ -154,9 +170,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(item.file_size for item in archive.infolist()) > MAX_BYTES:
-                raise BadInput(f"'{path.name}' unpacks to more than {MAX_BYTES // 10**9} GB.")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
     except (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
@@ -207,8 +220,10 @@ def _read_torch(path: Path, mmap: bool) -> Any:
 # -- from what lay in the file to named tensors -------------------------------------------------------------------------------
 
 
-def _state_of(path: Path, raw: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _state_of(path: Path, raw: Any, depth: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
     """(tensors by name, what else there is), from a state dict or from a training checkpoint that holds one."""
+    if depth > MAX_DEPTH:
+        raise BadInput(f"'{path.name}' holds dictionaries inside each other, more than {MAX_DEPTH} deep. Save the weights alone.")
     if not isinstance(raw, dict) or not all(isinstance(name, str) for name in raw):
         raise BadInput(f"'{path.name}' holds {type(raw).__name__}, not weights by name.")
     tensors = {name: t for name, t in raw.items() if isinstance(t, Tensor)}
@@ -217,7 +232,7 @@ def _state_of(path: Path, raw: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in STATES:
         inner = raw.get(name)
         if isinstance(inner, dict) and any(isinstance(t, Tensor) for t in inner.values()):
-            state, others = _state_of(path, inner)
+            state, others = _state_of(path, inner, depth + 1)
             return state, {**{n: v for n, v in raw.items() if n not in (name, "optimizer", "scheduler")}, **others}
     raise BadInput(f"'{path.name}' holds no weights; it holds {', '.join(list(raw)[:12]) or 'nothing'}.")
 
@@ -233,8 +248,8 @@ def _unwrapped(name: str) -> str:
 def _checked(path: Path, name: str, tensor: Any) -> Tensor:
     """A dense tensor on the CPU that owns its memory."""
     plain = isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    if not plain or tensor.is_complex():
-        raise BadInput(f"'{name}' of '{path.name}' is no plain array of numbers.")
+    if not plain or tensor.dtype not in PLAIN_TYPES:
+        raise BadInput(f"'{name}' of '{path.name}' is no plain array of numbers of a usual kind, such as float32.")
     if not tensor.numel():
         raise BadInput(f"'{name}' of '{path.name}' has shape {tuple(tensor.shape)}: it holds nothing.")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes() + 1_000_000:

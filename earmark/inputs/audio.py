@@ -23,6 +23,8 @@ N_BLOCK = 1 << 20
 """values decoded at a time; soundfile seeks after each block, which some MP3 decoders complain about"""
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
 MAX_CHANNELS = 16
+LOUDEST = 1_000.0
+"""60 dB above full scale: what is louder is damage, and would overflow where the rate is converted"""
 MIN_DURATION_S = 0.025
 """one 25 ms analysis window of a speech model"""
 AV_OPTIONS = {"format_whitelist": "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,mp3,ogg,flac,wav,w64,aiff,caf,amr,asf", "protocol_whitelist": ""}
@@ -90,7 +92,7 @@ def _finish(rate_hz: int, samples: np.ndarray, limits: Limits, notices: list[str
     if limits.max_used_s is not None and duration_s > limits.max_used_s:
         notices.append(f"The sound lasts {duration_s:.1f} s; the first {limits.max_used_s:.0f} s are used.")
         samples = samples[: math.ceil(limits.max_used_s * rate_hz)]
-    samples = np.clip(to_rate(samples, rate_hz), -1.0, 1.0)
+    samples = np.clip(to_rate(np.clip(samples, -LOUDEST, LOUDEST), rate_hz), -1.0, 1.0)
     return Sound(Waveform(np.ascontiguousarray(samples, dtype=np.float32)), tuple(notices))
 
 
@@ -168,6 +170,8 @@ def _with_av(data: bytes) -> Iterator:
             if not container.streams.audio:
                 raise _CannotRead("no sound in it")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise _CannotRead("no decoder for it")
             yield stream.rate, stream.channels
             to_float = av.AudioResampler(format="fltp")
             for frame in container.decode(stream):

@@ -154,7 +154,7 @@ def test_a_file_cut_short_or_changed_is_a_sentence_or_opens(tmp_path: Path, vali
     try:
         opened = open_checkpoint(path)
     except EarmarkError as error:
-        assert name in str(error) or "finite" in str(error) or "shape" in str(error)
+        assert name in str(error) or "finite" in str(error) or "beyond" in str(error) or "shape" in str(error)
         assert str(error)[-1] in ".)"
     else:
         assert opened.dictionary.n_units == N
@@ -236,6 +236,29 @@ def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path
     assert (tmp_path / "x.pt").stat().st_size < 10_000
     with pytest.raises(BadInput, match="more than the file holds"):
         open_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_state_dict_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    state: dict[str, object] = {"bias": torch.zeros(N)}
+    state["model"] = state
+    torch.save(state, tmp_path / "x.pt")
+    with pytest.raises(BadInput, match="more than 8 deep"):
+        open_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("name", ["params.npz", "ae.pt"])
+def test_a_bomb_is_not_unpacked(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("W_enc.npy" if name == "params.npz" else "x/data.pkl", bytes(100_000_000))
+    with pytest.raises(BadInput, match=f"'{name}' would unpack from [0-9,]+ bytes to 100,000,000"):
+        open_checkpoint(tmp_path / name)
+
+
+def test_types_and_sizes_that_no_autoencoder_has_are_refused(tmp_path: Path) -> None:
+    for odd, words in ((torch.zeros(N, D).to(torch.float8_e4m3fn), "of a usual kind"), (torch.full((N, D), -3e38), "up to 3e.38, beyond 1e.06")):
+        torch.save({**weights(), "encoder.weight": odd}, tmp_path / "x.pt")
+        with pytest.raises(BadInput, match=words):
+            open_checkpoint(tmp_path / "x.pt")
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from earmark.errors import BadInput
 from earmark.inputs.audio import Limits, decode
-from tests.fixtures.hostile import RATE, hostile, lying, tone, written
+from tests.fixtures.hostile import RATE, encoded, hostile, lying, tone, written
 
 LONG_S = 150.0
 NAMES = tuple(hostile(Path("/x"), 1, LONG_S))
@@ -67,6 +67,17 @@ def test_what_a_lying_or_broken_file_really_holds_is_used(name: str) -> None:
     assert 0.7 < found.waveform.duration_s < 1.2
     heard = np.abs(np.fft.rfft(found.waveform.samples[: RATE // 2])).argmax() * 2
     assert heard == pytest.approx(440, abs=4)
+
+
+def test_a_stream_that_nothing_decodes_is_no_sound() -> None:
+    data = encoded(tone(0.5, 48_000), "webm", "libopus", 48_000)
+    with pytest.raises(BadInput, match="cannot be read as sound"):
+        decode(data.replace(b"A_OPUS", b"A_ZZZZ"))
+
+
+def test_samples_far_beyond_full_scale_stay_finite_at_another_rate() -> None:
+    samples = np.where(np.arange(8_000) % 2, 3e38, -3e38).astype(np.float32)
+    assert np.abs(decode(written(samples, 8_000, subtype="FLOAT")).waveform.samples).max() == 1
 
 
 def test_eight_channels_at_192_khz_are_given_up_in_time() -> None:

@@ -1,0 +1,40 @@
+"""Kinds of input, one file each with `prepare(folder, watch) -> Case`, and what a case of each may take."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.fuzz.watch import Watch
+
+Case = Callable[[random.Random], Callable[[], str]]
+"""Makes the input of one case by chance, and returns what gives it to the code under attack: what that makes of it, or an EarmarkError for a sentence"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a case may take, and how many are run when nobody asks for more."""
+
+    n_quick: int
+    limit_s: float
+    """of processor time; one that takes some seconds more by the clock hangs"""
+    memory_mb: float
+    """beyond what the process had before"""
+
+    def prepare(self, name: str, folder: Path, watch: Watch) -> Case:
+        """The kind's own files, made in `folder`; its libraries are loaded, and what they keep is there, when this returns."""
+        return import_module(f"{__name__}.{name}").prepare(folder, watch)
+
+
+KINDS: dict[str, Kind] = {
+    "sounds": Kind(600, 6.0, 150),
+    "checkpoints": Kind(600, 6.0, 150),
+}
+
+GUARD: dict[str, Kind] = {"misdeeds": Kind(15, 0.5, 50)}
+"""what the guard itself is tried with"""
