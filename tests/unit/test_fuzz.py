@@ -25,7 +25,7 @@ def test_whatever_comes_is_read_or_told_in_a_sentence(kind: str, tmp_path: Path)
 
 def test_the_guard_catches_what_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And goes on behind each."""
-    monkeypatch.setattr("tests.fuzz.run.GRACE_S", 1)
+    monkeypatch.setattr("tests.fuzz.run.GRACE_S", 12)
     told = list(cases("misdeeds", len(CAUGHT), tmp_path))
     assert len(told) == len(CAUGHT)
     for one, (deed, words) in zip(told, CAUGHT.items(), strict=True):
