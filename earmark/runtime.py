@@ -219,21 +219,22 @@ def _scales(cache: Path) -> Path:
     return cache / "scales.json"
 
 
+def _known_scales(cache: Path) -> dict[str, str]:
+    """{weights and hook: scale}; nothing where the file is missing or damaged."""
+    try:
+        return dict(json.loads(_scales(cache).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def noted_scale(cache: Path, weights_sha256: str, hook: Hook) -> str | None:
     """How the inputs of these weights at this hook are to be read, if a self-check has found that out."""
-    try:
-        return json.loads(_scales(cache).read_text(encoding="utf-8")).get(f"{weights_sha256} {hook}")
-    except (OSError, ValueError, AttributeError):
-        return None
+    return _known_scales(cache).get(f"{weights_sha256} {hook}")
 
 
 def note_scale(cache: Path, weights_sha256: str, hook: Hook, scale: str) -> None:
-    try:
-        known = json.loads(_scales(cache).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
     cache.mkdir(parents=True, exist_ok=True)
-    write_json(_scales(cache), {**known, f"{weights_sha256} {hook}": scale})
+    write_json(_scales(cache), {**_known_scales(cache), f"{weights_sha256} {hook}": scale})
 
 
 def _size(dictionary: Dictionary) -> int:

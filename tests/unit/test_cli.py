@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from earmark.inputs.audio import decode
 from earmark.runtime import Runtime
 from earmark.settings import Settings
 from earmark.shelf.store import Store
+from tests.fixtures.toy import CATALOG as TOY_CATALOG
 from tests.fixtures.toy import N_UNITS, sound
 
 Ask = pytest.FixtureRequest
@@ -102,16 +104,18 @@ def test_health_answers_from_what_is_stored(ask) -> None:
 
 
 def test_train_then_health_recomputed_agree(ask, house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
     data = tmp_path / "data"
     shutil.copytree(house.data, data)
     monkeypatch.setenv("EARMARK_DATA", str(data))
     status, said, _ = ask("train", "toy-sae", "--n-units", 32, "--k", 4, "--n-activations", 40_000, "--batch", 256, "--workers", 1, as_json=False)
     assert status == 0 and "FVU" in said
-    stored, again = ask("health", "toy-sae")[1], ask("health", "toy-sae", "--recompute")[1]
+    stored, again = ask("health", "toy-sae")[1], ask("health", "toy-sae", "--recompute", "--save", "--workers", 1)[1]
     for name in ("l0", "fvu", "n_positions"):
         assert again[name] == pytest.approx(stored[name], rel=1e-3)
+    saved = ask("health", "toy-sae")[1]
+    assert stored["ce_spliced"] is None and {name: saved[name] for name in ("l0", "fvu", "ce_spliced", "wer")} == pytest.approx(
+        {name: again[name] for name in ("l0", "fvu", "ce_spliced", "wer")}
+    )
     training = json.loads((data / "toy-sae" / "manifest.json").read_text())["training"]
     assert training["command"].startswith("python -m earmark train toy-sae --corpus sounds")
     status, _, err = ask("unit", "toy-sae", 0)
@@ -142,3 +146,67 @@ def test_long_lists_of_what_is_known_end_with_how_many_more_there_are() -> None:
     names = [f"n{i:02}" for i in range(15)]
     assert str(unknown("thing", "zzz", names)) == f"There is no thing 'zzz'. Known: {', '.join(names[:12])} and 3 more."
     assert str(unknown("thing", "n1", names[:2])) == "There is no thing 'n1'. Did you mean 'n01'? Known: n00, n01."
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("health toy-sae --save", "--save stores what --recompute computes; give both."),
+        ("health toy-neurons --recompute", "toy-neurons reconstructs nothing: L0, FVU and what is recovered belong to an SAE."),
+        ("health toy-sae --recompute --workers 0", "--workers is 0; at least 1 is needed."),
+        ("labels toy-sae", "'toy-sae' has no labels yet. Run `python -m earmark label toy-sae`."),
+        ("label toy-sae", "Nothing is known of what is said in sounds. Run `python -m earmark align sounds` first."),
+        ("train toy-neurons", "toy-neurons is no SAE in SAELens's layout; only those are trained here."),
+        ("analyse toy-sae --text a --file b", "--text and --file bring two texts; give one."),
+        ("words toy-sae --words money", "The corpus of toy-sae is sound; words are looked for in texts."),
+        ("build toy-sae --corpus nowhere", "There is no corpus 'nowhere'"),
+        ("build toy-sae --peaks 3", "--peaks is 3; at least 20 are needed, which a unit's card shows."),
+        ("publish toy-sae o/n", "EARMARK_OFFLINE or HF_HUB_OFFLINE keeps this machine from the Hub; unset it to publish."),
+        ("train toy-sae --dry-run --device cuda", "This torch finds no GPU; leave --device out, or install a torch with CUDA."),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(ask, monkeypatch: pytest.MonkeyPatch, words: str, told: str) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    status, out, err = ask(*words.split(), as_json=False)
+    assert (status, out) == (1, "") and err.splitlines()[-1].startswith(f"earmark: {told}")
+
+
+SAE_ENTRY = TOY_CATALOG[TOY_CATALOG.index("[dictionaries.toy-sae]") : TOY_CATALOG.index("[dictionaries.toy-neurons]")]
+
+
+@pytest.mark.parametrize(
+    ("catalog", "words", "told"),
+    [
+        (TOY_CATALOG.replace(SAE_ENTRY, ""), "label toy-neurons", "toy-neurons has no SAE over its layer, whose activity neurons and axes are matched to"),
+        (TOY_CATALOG.replace('corpus = "sounds"\n', ""), "label toy-sae", "toy-sae has no SAE over its layer"),
+        (TOY_CATALOG.replace('corpus = "sounds"\n', ""), "build toy-sae", "toy-sae names no corpus in the catalog; give one with --corpus: sounds."),
+        (TOY_CATALOG.replace('corpus = "sounds"\n', ""), "train toy-sae", "toy-sae names no corpus in the catalog; give one with --corpus."),
+        (TOY_CATALOG.replace('folder = "toy-sae"', 'folder = "gone"'), "build toy-sae", "The checkpoint of toy-sae was not found: there is no 'gone' beside"),
+        (TOY_CATALOG.replace('folder = "toy-sae"', 'folder = "mine"'), "train toy-sae", "toy-sae has its weights in 'mine'; what is trained goes to a folder"),
+        (TOY_CATALOG.replace('format = "saelens"', 'format = "plain"'), "train toy-sae", "toy-sae is no SAE in SAELens's layout"),
+        (TOY_CATALOG.replace('"whisper"', '"wisper"'), "build toy-sae", "There is no family of models 'wisper'. Did you mean 'whisper'?"),
+        (TOY_CATALOG.replace('path = "toy-model"', 'path = "gone"'), "build toy-sae", "The weights of toy were not found: no folder 'gone'."),
+    ],
+)
+def test_what_a_catalog_lacks_is_told_with_what_to_add(
+    ask, house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, catalog: str, words: str, told: str
+):
+    for place in house.data.iterdir():
+        (tmp_path / place.name).symlink_to(place)
+    (tmp_path / "catalog.toml").unlink()
+    (tmp_path / "catalog.toml").write_text(catalog)
+    monkeypatch.setenv("EARMARK_DATA", str(tmp_path))
+    status, out, err = ask(*words.split(), as_json=False)
+    assert (status, out) == (1, "") and told in err.splitlines()[-1]
+
+
+def test_a_corpus_for_another_kind_of_model_is_refused(ask, house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in house.data.iterdir():
+        (tmp_path / place.name).symlink_to(place)
+    (tmp_path / "sounds").unlink()
+    shutil.copytree(house.data / "sounds", tmp_path / "sounds")
+    path = tmp_path / "sounds" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "modality": "text"}))
+    monkeypatch.setenv("EARMARK_DATA", str(tmp_path))
+    status, _, err = ask("check", "toy-sae", as_json=False)
+    assert status == 1 and "toy reads sounds; the corpus 'sounds' holds others." in err.splitlines()[-1]

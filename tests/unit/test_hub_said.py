@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 import time
@@ -15,8 +16,8 @@ import pytest
 from huggingface_hub import errors
 
 from earmark.errors import BadTable, MissingWeights
-from earmark.shelf.catalog import HubFiles
-from earmark.shelf.hub import Terms, download, faults, fetch
+from earmark.shelf.catalog import HubFiles, PackageFile
+from earmark.shelf.hub import Terms, download, faults, fetch, find_package_file
 from earmark.shelf.hub.download import RemoteFile, list_folder, remote_files
 from earmark.shelf.hub.faults import Clock, Unreachable, said, watched
 from earmark.shelf.hub.remote import Places
@@ -191,6 +192,43 @@ def test_a_folder_is_listed_as_files_and_folders(tmp_path: Path, monkeypatch: py
     assert [(e.path, e.is_folder) for e in list_folder("o/n", "layers.1", "main", settings)] == expected
     with pytest.raises(MissingWeights, match="o/n would have to be looked up, and EARMARK_OFFLINE"):
         list_folder("o/n", "", "main", replace(settings, offline=True))
+
+
+def no_room(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture(params=["a file", "no room", "damaged"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache in which nothing can be noted, or what is noted cannot be read."""
+    found = tmp_path / "cache"
+    if request.param == "a file":
+        found.write_text("")
+    elif request.param == "no room":
+        monkeypatch.setattr("earmark.atomic.os.replace", no_room)
+    else:
+        found.mkdir()
+        (found / "sha256.json").write_text("[3]")
+    return found
+
+
+def test_a_packages_file_is_found_whatever_the_cache_is_like(cache: Path) -> None:
+    path = Path(pytest.__file__)
+    source = PackageFile("any", "pytest", "pytest/__init__.py", hashlib.sha256(path.read_bytes()).hexdigest())
+    assert find_package_file(source, cache) == path
+    with pytest.raises(MissingWeights, match="sha256 differs"):
+        find_package_file(replace(source, sha256="0" * 64), cache)
+
+
+def test_what_was_fetched_serves_whatever_the_cache_is_like(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c0ffee" / "sub").mkdir(parents=True)
+    path = tmp_path / "c0ffee" / "sub" / "a.bin"
+    path.write_bytes(b"abc")
+    monkeypatch.setattr(download, "remote_files", lambda *_: [RemoteFile("sub/a.bin", 3, "c0ffee", git_sha1(b"abc"))])
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    settings = replace(settings_for(tmp_path), cache=cache, offline=False)
+    assert fetch(HubFiles("o/n", ("sub/a.bin",)), settings) == tmp_path / "c0ffee"
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------------

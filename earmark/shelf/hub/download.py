@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...atomic import write_json
-from ...errors import MissingWeights
+from ...errors import EarmarkError, MissingWeights
 from ...settings import Settings
 from ..catalog import HubFiles, check_inside, check_repo
 from .faults import Clock, Unreachable, watched
@@ -150,7 +150,7 @@ def _fetch(source: HubFiles, settings: Settings, kind: RepoKind, terms: Terms, c
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         write_json(note, {"repo": source.repo, "commit": files[0].commit, "folder": str(folder), "files": [f.path for f in files]})
-    except OSError:
+    except (OSError, EarmarkError):
         pass  # without the note the Hub is asked again next time, nothing else
     return folder
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from ...atomic import write_json
-from ...errors import MissingWeights
+from ...errors import EarmarkError, MissingWeights
 from ...settings import Settings
 from ..catalog import DictionaryEntry, HubFiles, ModelEntry, PackageFile
 from ..tables import sha256_of
@@ -103,14 +103,14 @@ def _digest(path: Path, cache: Path) -> str:
     note = cache / "sha256.json"
     key = f"{path} {stat.st_size} {stat.st_mtime_ns}"
     try:
-        known = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = dict(json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         known = {}
     if key not in known:
         known = {**known, key: sha256_of(path)}
         try:
             cache.mkdir(parents=True, exist_ok=True)
             write_json(note, known)
-        except OSError:
+        except (OSError, EarmarkError):
             pass  # a cache that cannot be written costs time, nothing else
     return known[key]
