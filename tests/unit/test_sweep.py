@@ -21,9 +21,9 @@ from earmark.offline.training.sweep import bench, command
 from earmark.offline.training.sweep.controls import scaled, untrained
 from earmark.offline.training.sweep.recipe import Recipe, read_recipe
 from earmark.settings import Settings
-from earmark.shelf.schema import SPEECH
+from earmark.shelf.schema import LABELS, SPEECH
 from earmark.shelf.store import Store
-from earmark.shelf.tables import put_table, read_manifest
+from earmark.shelf.tables import Table, put_table, read_manifest
 from earmark.swept import SweptRun
 from tests.contract.tree import ROOT
 
@@ -282,3 +282,56 @@ def test_what_is_wrong_with_a_recipe_is_told(tmp_path: Path, text: str, told: st
 def test_a_recipe_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         read_recipe(tmp_path / "none.toml")
+
+
+def test_labels_are_named_and_checked_on_the_command_line(
+    spoken: Settings, swept: command.Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A check judges them anew by plain loops, and says which figure of the table is another."""
+    data = tmp_path / "data"
+    shutil.copytree(spoken.data, data)
+    for name, value in (("EARMARK_DATA", data), ("EARMARK_CACHE", spoken.cache)):
+        monkeypatch.setenv(name, str(value))
+    before = (data / "toy-sae" / "manifest.json").read_bytes()
+    assert main(["label", "toy-residual", "--only", "--workers", "1"]) == 0
+    found = Store(replace(spoken, data=data)).dictionary("toy-residual").labels
+    said = capsys.readouterr().out
+    assert "toy-residual" in said and "toy-sae" not in said and (data / "toy-sae" / "manifest.json").read_bytes() == before, "this one alone"
+    assert "/s/" in found[3].text and len(found) > 1
+    assert main(["check", "toy-residual", "--labels", "--workers", "1"]) == 0
+    assert capsys.readouterr().out == f"toy-residual: computed {min(len(found), 24)} labels anew; nothing wrong.\n"
+    rows = Table(data / "toy-residual", LABELS, read_manifest(data / "toy-residual")).all().to_pylist()
+    for row in rows:
+        row["precision"] -= 0.3 * (row["unit"] == 3)
+    put_table(data / "toy-residual", LABELS, rows)
+    assert main(["check", "toy-residual", "--labels", "--workers", "1"]) == 1
+    wrong, *_, last = capsys.readouterr().out.splitlines()
+    true = found[3].precision
+    assert wrong.startswith(f"wrong: unit 3, {found[3].text}: precision and recall are ") and wrong.endswith(
+        f"the table says {true - 0.3:.3f} and {found[3].recall:.3f}"
+    )
+    assert last == f"toy-residual: computed {min(len(found), 24)} labels anew; 1 wrong."
+
+
+@pytest.mark.parametrize("text", [RECIPE.replace('"toy-sae"', '"toy-neurons"'), RECIPE.replace("max_fvu = 0.9", "max_fvu = 0.0001")])
+def test_a_sweep_without_a_winner(spoken: Settings, swept: command.Swept, tmp_path: Path, text: str) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(text)
+    if "toy-neurons" in text:
+        with pytest.raises(BadInput, match="toy-neurons is no SAE with a corpus in the catalog; only those are trained"):
+            command.sweep(spoken, recipe, [], 1)
+        return
+    data = tmp_path / "data"
+    shutil.copytree(spoken.data, data)
+    (data / "toy-sae" / "manifest.json").unlink()
+    none = command.sweep(replace(spoken, data=data), recipe, [], 1)
+    assert "No run has FVU <= 0.0001 and at most 90% dead: none ships." in none.told and not any(run.shipped for run in none.runs)
+    best = command.sweep(replace(spoken, data=data), recipe_of(spoken), [], 1)
+    assert best.told[-1] == "Then run the same sweep again: its table goes into that folder.", "one that was never trained has no folder of tables"
+
+
+def test_a_sweep_of_which_nothing_comes_is_told(spoken: Settings, swept: command.Swept, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE[: RECIPE.index("short = {}")] + '"too long" = { start_norm = 1e30 }\n')
+    with pytest.raises(BadInput, match="No run of recipe.toml came to an end: too long: "):
+        command.sweep(spoken, recipe, [], 1)
