@@ -197,6 +197,7 @@
     if (!form) return;
     event.preventDefault();
     clearTimeout(wait);
+    if (matchMedia("(hover: none)").matches) document.activeElement.blur(); // a phone's keyboard and its box for a search make room for what is found
     visitForm(form, "push");
   });
 

@@ -9,6 +9,7 @@
   let upload = null;
   let asked = ""; // what the page asked for by itself
   let brought = false; // the next answer is to a text that was brought, not to one in the address
+  let fresh = false; // such an answer is about to be shown
 
   const keep = em.keeping("passage", "earmark-passage");
   const say = em.telling(root);
@@ -39,6 +40,7 @@
     if (typed.length > most) { say(`The text has ${typed.length.toLocaleString("en")} characters; at most ${most.toLocaleString("en")} are taken. Cut out the part you want.`, true); return; }
     brought = true;
     ask({ text: typed });
+    document.querySelector("#em-text-answer")?.scrollIntoView({ block: "nearest" }); // how far it is stands below what was typed
   });
 
   document.addEventListener("keydown", (event) => {
@@ -89,7 +91,7 @@
         }
       }
       const mode = brought ? "push" : "replace";
-      brought = false;
+      [fresh, brought] = [brought, false];
       if (em.tab === "text") em.go(query.toString(), mode); else em.last.text = query.toString();
     });
   };
@@ -231,6 +233,8 @@
     if (!wants && !reader() && em.passage && !em.query.get("text") && !now?.hasAttribute("data-gone")) { em.go(view().toString(), "replace"); return; } // loaded anew
     if (reader()) {
       settle();
+      if (fresh) section().scrollIntoView({ block: "nearest" });
+      fresh = false;
       if (refocus !== null && document.activeElement === document.body) reader().querySelector(`[data-at="${refocus}"]`)?.focus({ preventScroll: true });
       refocus = null;
     }

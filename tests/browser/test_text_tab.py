@@ -155,6 +155,13 @@ def test_dragging_and_shift_clicking_choose_a_stretch(visitor: Visitor):
     assert (visitor.query()["sort"], visitor.query()["at"], visitor.query()["to"]) == ("region", "0", "4")
 
 
+@pytest.mark.parametrize("visitor", [PHONE], indirect=True)
+def test_on_a_phone_the_answer_comes_into_sight(visitor: Visitor):
+    page = visitor.open("/?tab=text")
+    bring(page, "the cat sat on the mat. " * 16)
+    page.wait_for_function("(() => { const box = document.querySelector('.em-reader').getBoundingClientRect(); return box.top >= 0 && box.top < innerHeight - 80; })()")
+
+
 def test_long_texts_are_in_no_address_and_can_be_forgotten(visitor: Visitor, app):
     page = visitor.open("/?tab=text")
     long = "the dog and the cat sat. " * 24 + "the end"

@@ -133,7 +133,7 @@ def test_what_is_heard_is_shown_with_the_words_that_differ_and_a_models_letters(
     assert shown == [[("a", 0.0, 25.0), ("b", 50.0, 50.0)], [], [("x", 0.0, 25.0), ("b", 50.0, 50.0)]]
     link = Link("audio", "d")
     html = render("audio-edits.html", panel=EditPanel(link, (), "", False), result=result)
-    assert "&lt;i&gt;a <mark>x</mark> c" in html and "<i>a" not in html and "WER 33 %" in html and "Something was cut." in html
+    assert "&lt;i&gt;a <mark>x</mark> c" in html and "<i>a" not in html and "WER against the plain run 33 %" in html and "Something was cut." in html
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------------
