@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from earmark.errors import EarmarkError
 from earmark.links import Link
 from earmark.live.desk import Desk
+from earmark.machine import told
 from earmark.shelf.store import Store
 
 from .card import page_head, page_style, render
@@ -126,7 +127,8 @@ def view_of(context: Context, query: Mapping[str, str]) -> View:
     tab = next(t for t in context.tabs if link.tab == t.NAME)
     said = render("notice.html", notices=notices)
     try:
-        values, title = tab.show(context, link)
+        with told():
+            values, title = tab.show(context, link)
     except EarmarkError as error:  # such as a table that was damaged since: the other tabs work on
         return View(link, f"{tab.TITLE} · Earmark", said, (), render("problem.html", problem=str(error), back=True))
     return View(link, title, said, tuple(values))

@@ -24,6 +24,12 @@ _FULL_WORDS = re.compile(
 _BARRED = {errno.EROFS: "it is read-only", errno.EACCES: "this user may not", errno.EPERM: "this user may not"}
 _MEMORY_WORDS = re.compile(r"can(?:'|no)t allocate memory|not enough memory|out of memory|bad_alloc|os error 12\b", re.IGNORECASE)
 MB = 1_000_000
+PROC, GROUP = Path("/proc"), Path("/sys/fs/cgroup")
+_GROUPS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+"""of the second and the first version of Linux's control groups"""
 
 
 @contextmanager
@@ -78,6 +84,49 @@ def check_room(place: Path, n_needed: int) -> None:
     free = free_bytes(place)
     if free is not None and free < n_needed:
         raise no_room(place, f"{size(n_needed)} are needed")
+
+
+def check_memory(what: str, n_needed: int) -> None:
+    """Raises NoMemory before anything is loaded that will not fit. What is loaded nevertheless might end this process with no word said."""
+    free = free_memory()
+    if free is not None and free < n_needed:
+        raise NoMemory(f"{what} needs {size(n_needed)} of memory, and {size(free)} are free. Close other work, or take something smaller.")
+
+
+def free_memory() -> int | None:
+    """Bytes that this process can still have: of the machine, of its container, and of a limit on its addresses; None where nothing is known."""
+    known = (_of_machine(), *(_of_group(*names) for names in _GROUPS), _of_addresses())
+    return min((max(n, 0) for n in known if n is not None), default=None)
+
+
+def _number(path: Path, name: str = "") -> int | None:
+    """The only number of a file of the kernel's, or the one after a name; None where there is none, as where the limit is `max`."""
+    try:
+        words = path.read_text(encoding="ascii", errors="replace").split()
+        return int(words[words.index(name) + 1 if name else 0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _of_machine() -> int | None:
+    found = _number(PROC / "meminfo", "MemAvailable:")
+    return None if found is None else found * 1024
+
+
+def _of_group(limit: str, used: str, stat: str, cached: str) -> int | None:
+    """What a container may still take: files that were read count as used, but leave when memory is needed."""
+    found = _number(GROUP / limit), _number(GROUP / used), _number(GROUP / stat, cached)
+    return None if found[0] is None or found[1] is None else found[0] - found[1] + (found[2] or 0)
+
+
+def _of_addresses() -> int | None:
+    try:
+        import resource
+
+        limit, used = resource.getrlimit(resource.RLIMIT_AS)[0], _number(PROC / "self" / "statm")
+        return None if limit == resource.RLIM_INFINITY or used is None else limit - used * resource.getpagesize()
+    except (ImportError, OSError):
+        return None
 
 
 def free_bytes(place: Path) -> int | None:

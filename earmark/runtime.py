@@ -19,9 +19,11 @@ from .atomic import write_json
 from .dictionaries import Checkpoint, open_checkpoint
 from .dictionaries.base import Dictionary, Identity
 from .errors import EarmarkError, MissingWeights, unknown
+from .machine import check_memory, free_memory, told
 from .models import FAMILIES
 from .models.base import LoadedModel, ModelFiles
 from .models.gguf import unpacked
+from .models.size import n_bytes_needed
 from .settings import Settings
 from .shelf.catalog import Catalog, DictionaryEntry, dictionary_revision, read_catalog
 from .shelf.hub import ALL, Terms, find_checkpoint, find_model
@@ -104,6 +106,14 @@ class Runtime:
             if key != fresh and not self._held[key].users:
                 del self._held[key]
 
+    def _leave(self, n_needed: int) -> None:
+        """Those that nobody uses leave, the longest unused first, while the machine itself has too little left."""
+        with self._lock:
+            for key in list(self._held):
+                free = free_memory()
+                if free is not None and free < n_needed and not self._held[key].users:
+                    del self._held[key]
+
     @property
     def n_bytes(self) -> int:
         """Of all models and dictionaries in memory."""
@@ -147,17 +157,23 @@ class Runtime:
             raise unknown("family of models", entry.family, FAMILIES)
 
         def load() -> LoadedModel:
-            found = unpacked(slug, find_model(entry, self.settings, terms or self._terms), self.settings.cache)
-            files = ModelFiles(slug, found, entry.always_bos)
-            return _readable(slug, lambda: FAMILIES[entry.family](files))
+            with told(self.settings.cache):
+                found = unpacked(slug, find_model(entry, self.settings, terms or self._terms), self.settings.cache)
+            return _readable(slug, lambda: self._loaded(entry.family, ModelFiles(slug, found, entry.always_bos)))
 
         return self._get(("model", slug), load, lambda m: m.n_bytes)
+
+    def _loaded(self, family: str, files: ModelFiles) -> LoadedModel:
+        n_needed = n_bytes_needed(files.paths)
+        self._leave(n_needed)
+        check_memory(files.slug, n_needed)
+        return FAMILIES[family](files)
 
     def open(self, slug: str, terms: Terms | None = None) -> Opened:
         """A dictionary of the catalog, with its weights."""
         entry = self.catalog.dictionary(slug)
         model = self.model(entry.model, terms)
-        with self._using(("model", entry.model)):
+        with self._using(("model", entry.model)), told():
             return self._get(("dictionary", slug), lambda: self._open(entry, model, terms or self._terms), lambda o: _size(o.dictionary))
 
     def _open(self, entry: DictionaryEntry, model: LoadedModel, terms: Terms) -> Opened:
@@ -245,7 +261,8 @@ def _size(dictionary: Dictionary) -> int:
 def _readable(slug: str, load: Callable[[], T]) -> T:
     """What `load` gives. Raises MissingWeights when the files of a model cannot be read."""
     try:
-        return load()
+        with told():
+            return load()
     except EarmarkError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:

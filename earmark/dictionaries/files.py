@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import BadInput, MissingWeights
+from ..machine import check_memory, told
 
 KNOWN_FILES = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz", "params.safetensors", "bestval.pth", "checkpoints/bestval.pth")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
@@ -162,17 +163,19 @@ def _names_in(path: Path, size: int) -> list[str]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    check_memory(f"'{path.name}'", path.stat().st_size)
     try:
-        return load_file(path)
+        with told():
+            return load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise BadInput(f"'{path.name}' cannot be read as safetensors ({type(error).__name__}): it is cut short or damaged. Fetch it again.") from None
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with told(), np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
-    except (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadInput(
             f"'{path.name}' cannot be read as arrays of numbers ({type(error).__name__}): it is damaged, or holds Python objects, which are never unpacked."
         ) from None
@@ -204,7 +207,7 @@ _loading = threading.Lock()
 def _read_torch(path: Path, mmap: bool) -> Any:
     """With mmap, what is not asked for, such as an optimiser's state, is never read from disk."""
     try:
-        with _loading, torch.serialization.safe_globals(_STAND_INS):
+        with told(), _loading, torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         named = re.search(r"(?:GLOBAL|class|function) ([\w.]+\.[\w.]+)", str(error))
@@ -213,7 +216,7 @@ def _read_torch(path: Path, mmap: bool) -> Any:
             f"'{path.name}' holds Python objects{what} beside its weights, or is a whole pickled module; such files can run code and are never opened. "
             "Save the weights alone: torch.save(model.state_dict(), ...), or safetensors."
         ) from None
-    except (*_DAMAGED, MemoryError) as error:
+    except _DAMAGED as error:
         raise BadInput(f"'{path.name}' cannot be read as a torch checkpoint ({type(error).__name__}): it is cut short or damaged.") from None
 
 

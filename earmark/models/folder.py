@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from ..errors import MissingWeights
 from ..inputs.text import Tokens
+from ..machine import told
 from .base import ModelFiles, ModelType, TextModel
 
 Text = TypeVar("Text", bound=TextModel)
@@ -57,10 +58,11 @@ def has_head(config: dict[str, Any], *endings: str) -> bool:
 def load_network(auto: Any, folder: Path, slug: str, **options: Any) -> Any:
     """A network in float32 and evaluation mode. Raises MissingWeights when a weight is missing, has another shape or cannot be read safely."""
     try:
-        model, told = auto.from_pretrained(folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True, **options)
+        with told():
+            model, how = auto.from_pretrained(folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True, **options)
     except CANNOT_READ as error:
         raise MissingWeights(f"The weights of {slug} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]}).") from None
-    missing = [name for name in told["missing_keys"] if not name.endswith(_EXCUSED)]
+    missing = [name for name in how["missing_keys"] if not name.endswith(_EXCUSED)]
     if missing:
         raise MissingWeights(f"{slug} lacks {len(missing)} weights, such as {sorted(missing)[0]}. Fetch the folder again, whole.")
     return model.eval()

@@ -16,8 +16,10 @@ from filelock import FileLock
 
 from ..atomic import new_folder
 from ..errors import MissingWeights
+from ..machine import check_memory, check_room, told
 from ..shelf.tables import sha256_of
 from .folder import CANNOT_READ
+from .size import FLOAT_BYTES
 
 PRE_TOKENIZERS = ("smollm", "gpt-2")
 """values of tokenizer.ggml.pre that are read: GPT-2's split, and the same after every digit has been split off"""
@@ -52,31 +54,49 @@ def _gguf_of(paths: dict[str, Path]) -> Path | None:
 
 
 def _convert(slug: str, file: Path, target: Path) -> None:
+    n_bytes = _n_bytes(file)
+    check_room(target, n_bytes)
+    check_memory(f"Reading {file.name} of {slug}", 2 * n_bytes)
+    try:
+        with told():
+            _write(file, target)
+    except (*CANNOT_READ, NotImplementedError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise MissingWeights(f"The file {file.name} of {slug} cannot be read as a language model ({type(error).__name__}: {why}).") from None
+
+
+def _write(file: Path, target: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
+    config = AutoConfig.for_model(**_config(load_gguf_checkpoint(str(file))["config"]))
+    with torch.device("meta"):
+        shape = AutoModelForCausalLM.from_config(config)
+    tensors = load_gguf_checkpoint(str(file), return_tensors=True, model_to_load=shape)["tensors"]
+    network = AutoModelForCausalLM.from_config(config)
+    missing = network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False).missing_keys
+    absent = [name for name in missing if not (config.tie_word_embeddings and name == "lm_head.weight")]
+    if absent:
+        raise ValueError(f"it lacks {len(absent)} weights, such as {absent[0]}")
+    network.tie_weights()
+    tokenizer = _tokenizer(file)
+    with new_folder(target) as folder:
+        network.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def _n_bytes(file: Path) -> int:
+    """Of the network in float32; 0 for a file that cannot be read, which the conversion will say better."""
+    from gguf import GGUFReader
+
     try:
-        config = AutoConfig.for_model(**_config(load_gguf_checkpoint(str(file))["config"]))
-        with torch.device("meta"):
-            shape = AutoModelForCausalLM.from_config(config)
-        tensors = load_gguf_checkpoint(str(file), return_tensors=True, model_to_load=shape)["tensors"]
-        network = AutoModelForCausalLM.from_config(config)
-        missing = network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False).missing_keys
-        absent = [name for name in missing if not (config.tie_word_embeddings and name == "lm_head.weight")]
-        if absent:
-            raise ValueError(f"it lacks {len(absent)} weights, such as {absent[0]}")
-        network.tie_weights()
-        tokenizer = _tokenizer(file)
-        with new_folder(target) as folder:
-            network.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-    except (*CANNOT_READ, NotImplementedError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise MissingWeights(f"The file {file.name} of {slug} cannot be read as a language model ({type(error).__name__}: {told}).") from None
+        return FLOAT_BYTES * sum(int(tensor.n_elements) for tensor in GGUFReader(str(file)).tensors)
+    except (*CANNOT_READ, IndexError):
+        return 0
 
 
-def _config(told: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in told.items() if not name.startswith("_")}
+def _config(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if not name.startswith("_")}
 
 
 def _tokenizer(file: Path) -> Any:

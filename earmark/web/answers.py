@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..errors import BadInput, EarmarkError
+from ..machine import told
 from ..units import UnitId
 
 CACHE_BYTES = 48_000_000
@@ -70,7 +71,8 @@ def answered(endpoint: Endpoint) -> Endpoint:
     @functools.wraps(endpoint)
     async def wrapped(request: Request) -> Response:
         try:
-            return await endpoint(request)
+            with told():
+                return await endpoint(request)
         except EarmarkError as error:
             return JSONResponse({"error": str(error)}, status_code=error.status)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BadInput, EarmarkError, MissingWeights, NotFound
 from ...experiments import GUEST, Experiment
 from ...inputs.text import check_text
+from ...machine import told
 from ...shelf.catalog import DictionaryEntry
 from ...shelf.hub import HERE, find_model
 from ..line.kept import Brought, Kept
@@ -185,7 +186,8 @@ class Lab:
             job.state = "reading"
             material = self._sounds.run(lambda: take(self._sounds.runtime(), job.experiment, job.source))
             job.state, job.began = "training", time.monotonic()
-            fitted = fit(material.x, job.experiment, job.points.append, lambda: job.stop or self._left(job), self._limit_s)
+            with told():
+                fitted = fit(material.x, job.experiment, job.points.append, lambda: job.stop or self._left(job), self._limit_s)
             if self._left(job):
                 job.state = "gone"
                 return

@@ -6,6 +6,7 @@ Nothing heavy is imported before a model is wanted.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
@@ -17,6 +18,7 @@ import numpy as np
 
 from ...cards import Neighbour
 from ...errors import BadInput, EarmarkError
+from ...machine import told
 from ...shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ...shelf.store import Store
 from ...units import SAMPLE_RATE_HZ, Waveform
@@ -55,6 +57,8 @@ class Line:
         self._facts: dict[str, Facts] = {}
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
+        self._began: float | None = None
+        """when the run that the model is at began, on the monotonic clock"""
 
     def warm(self, slug: str) -> State:
         """Start loading a dictionary's model in the background, unless that has been done, and say how far it is. Nothing is fetched."""
@@ -122,11 +126,21 @@ class Line:
         finally:
             self._progress.pop(slug, None)
 
+    def _timed(self, work: Callable[[], T]) -> T:
+        """On the model's thread; what the machine lacks is told as a sentence."""
+        self._began = time.monotonic()
+        try:
+            with told():
+                return work()
+        finally:
+            self._began = None
+
     def _open(self, slug: str) -> None:
         from ...inputs.mel import mel_grey
         from ..checkpoints.facts import examine
 
-        self._facts[slug] = examine(self.runtime(), self.store, slug)
+        with told():
+            self._facts[slug] = examine(self.runtime(), self.store, slug)
         if self.store.catalog.model(self.store.catalog.dictionary(slug).model).modality == "audio":
             mel_grey(Waveform(np.zeros(SAMPLE_RATE_HZ, np.float32)))  # its library loads slowly, too
 
@@ -140,7 +154,11 @@ class Line:
 
     def run(self, work: Callable[[], T]) -> T:
         """On the one thread that runs the model. Raises BadInput when it takes too long."""
+        if self._began is not None and time.monotonic() - self._began > self._run_s:
+            raise BadInput("The model is busy with something that takes too long. What needs no model works on; try once more in some minutes.")
+        run = self._model.submit(copy_context().run, self._timed, work)  # progress is told to whoever has asked
         try:
-            return self._model.submit(copy_context().run, work).result(self._run_s)  # progress is told to whoever has asked
+            return run.result(self._run_s)
         except TookTooLong:
+            run.cancel()  # it may not have begun: nobody waits for it any more
             raise BadInput(f"The model took longer than {self._run_s:.0f} s, and this was given up. Bring less, or try once more in a minute.") from None
