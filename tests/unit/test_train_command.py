@@ -28,6 +28,7 @@ from earmark.offline.training.source import of_files
 from earmark.offline.training.sweep.pareto import parse_sweep
 from earmark.offline.training.sweep.recipe import read_recipe
 from tests.contract.tree import ROOT
+from tests.fixtures import toy
 
 from .peers import run_peer
 from .test_saelens_agrees import _READER
@@ -276,3 +277,40 @@ def test_a_command_says_what_is_not_usual() -> None:
     assert train_command("sae", "clips", TrainSettings(n_activations=1_000_000)) == "python -m earmark train sae --corpus clips --n-activations 1000000"
     assert flags_of(usual("tied_l1", unit_decoder=False, k=7)) == ["--kind tied_l1", "--k 7", "--no-unit-decoder"]
     assert flags_of(usual("l1", pre_bias=True)) == ["--kind l1", "--pre-bias"]
+
+
+def test_a_dry_run_over_files_counts_them_and_needs_no_catalog(folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earmark.offline.training.reports.estimate._step_s", lambda *_: 0.5)
+    (folder / "many").mkdir()
+    for n in (300, 200):
+        np.save(folder / "many" / f"{n}.npy", np.ones((n, 16), np.float32))
+    assert train("--activations", folder / "many", "--out", folder / "sae", "--dry-run") == 0
+    told = capfd.readouterr().out
+    assert train("--activations", folder / "x.npy", "--out", folder / "sae", "--dry-run", "--sweep", "k=2,3") == 0
+    swept = capfd.readouterr().out
+    assert "500" in told and "6,000" in swept and [line for line in swept.splitlines() if line.startswith("k-")] == ["k-2", "k-3"]
+    (folder / "none").mkdir()
+    assert train("--activations", folder / "none", "--out", folder / "sae", "--dry-run") == 1
+    assert "none' holds no .npy file." in capfd.readouterr().err and not (folder / "sae").exists()
+
+
+def test_a_dry_run_takes_the_width_from_the_model_where_no_table_tells_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("earmark.offline.training.reports.estimate._step_s", lambda _, width, *__: asked.append(width) or 0.5)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "catalog.toml").write_text(toy.CATALOG)
+    toy.make_model(data / "toy-model")
+    monkeypatch.setenv("EARMARK_DATA", str(data))
+    assert train("toy-sae", "--dry-run") == 0
+    (data / "toy-neurons").mkdir()
+    manifest = {"format": 1, "what": "dictionary", "revision": "r", "n_units": 1, "hook": {"module": "x", "side": "output", "width": 99}, "files": {}}
+    (data / "toy-neurons" / "manifest.json").write_text(json.dumps(manifest))
+    assert train("toy-sae", "--dry-run") == 0
+    manifest["hook"] = {"width": 33}
+    (data / "toy-residual").mkdir()
+    (data / "toy-residual" / "manifest.json").write_text(json.dumps(manifest))
+    assert train("toy-sae", "--dry-run") == 0
+    assert asked == [toy.WIDTH, toy.WIDTH, 33], "of the same place in the model, not of another"
