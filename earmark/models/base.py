@@ -22,7 +22,6 @@ from ..units import Activations, FrameGrid, Grid, Hook, TokenGrid, TokenSample, 
 from .capture import Replace, forking, replacing, taking
 from .hearing import Hearing, Judged, Ways
 
-Site = Literal["residual", "neurons", "preactivation"]
 Sample = TypeVar("Sample", Waveform, TokenSample)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +17,13 @@ from transformers import AutoModelForCausalLM
 from earmark.edits import Edit
 from earmark.errors import BadInput, NotFound, Stopped
 from earmark.inputs.audio import decode
+from earmark.live.editing.ablation import effect
 from earmark.live.editing.ablation.effect import N_EXAMPLES, Measured, affected, measured, unit_effect
-from earmark.live.editing.ablation.samples import N_NEXT_TOKENS, Ran
+from earmark.live.editing.ablation.samples import N_NEXT_TOKENS, Ran, run_text
 from earmark.offline.tables.build import build
 from earmark.runtime import Runtime
 from earmark.shelf.folders import Corpus
-from earmark.shelf.schema import SPEECH
+from earmark.shelf.schema import SPEECH, UNITS
 from earmark.shelf.store import Store
 from earmark.shelf.tables import put_table
 from earmark.units import UnitId
@@ -119,6 +123,25 @@ def test_json_and_sentences(texts: House) -> None:
     assert told["unit"] == "toy-text-sae:3" and (told["likelihood"]["chance"], told["likelihood"]["clear"]) == (found.likelihood.chance, found.likelihood.clear)
     assert ("No clear effect" in told["found"]) == (not found.likelihood.clear)
     assert f"{2 ** len(found.examples)} ways" in told["how"]
+
+
+def test_samples_that_cannot_be_judged_and_a_unit_alone_are_told(texts: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, store = texts
+    unit, corpus = UnitId(SAE, 3), store.corpus("made-up")
+    example = store.card(unit).examples[0]
+    last = replace(example, at=len(corpus.tokens_of(example.sample)) - 1)
+    assert run_text(runtime, store, runtime.open(SAE), unit, 4, last) is None, "nothing comes after the last token"
+    assert run_text(runtime, store, runtime.open(SAE), unit, 4, replace(last, at=last.at - 1)) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(effect, "run_text", lambda *_: None)
+        with pytest.raises(BadInput, match="None of the strongest samples of toy-text-sae:3 has a word or token around the unit's peak"):
+            unit_effect(runtime, store, unit)
+    shutil.copytree(store.settings.data, tmp_path / "data")
+    rows = store.dictionary(SAE).table("units").all().to_pylist()
+    put_table(tmp_path / "data" / SAE, UNITS, [{**row, "dead": row["unit"] != 3} for row in rows])
+    settings = replace(store.settings, data=tmp_path / "data")
+    with pytest.raises(BadInput, match="toy-text-sae has no other unit that fires: there is nothing to compare toy-text-sae:3 with"):
+        unit_effect(Runtime(settings), Store(settings), unit)
 
 
 # -- sounds ----------------------------------------------------------------------------------------------------------------

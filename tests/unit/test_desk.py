@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,3 +174,12 @@ def test_ones_own_clip_over_http(desk: Desk) -> None:
     for path in (f"/own/{token}/sound.wav", f"/own/{token}/mel.png"):
         gone = client.get(path)
         assert gone.status_code == 404 and json.loads(gone.text) == {"error": "This clip is no longer kept. Bring it again."}
+
+
+def test_a_training_on_a_text_has_no_sound(desk: Desk) -> None:
+    client = TestClient(Starlette(routes=own_routes(desk)))
+    desk.lab.kept.put(SimpleNamespace(clip=None, n_bytes=1), "on-a-text")  # type: ignore[arg-type]
+    for path in ("/lab/on-a-text/sound.wav", "/lab/on-a-text/mel.png"):
+        answer = client.get(path)
+        assert answer.status_code == 404 and answer.json() == {"error": "This was trained on a text; it has no sound."}
+    desk.lab.kept.drop("on-a-text")

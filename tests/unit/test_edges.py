@@ -17,12 +17,14 @@ from PIL import Image
 
 from earmark.cards import Example
 from earmark.dictionaries.base import Codes
-from earmark.errors import BadInput, BadTable, NotFound
+from earmark.errors import BadInput, BadTable, MissingWeights, NotFound
 from earmark.inputs.alignment import SILENCE, _phone_spans
 from earmark.inputs.spelling import written
 from earmark.live.analysis import rank
 from earmark.live.texts.words import words_in_corpus
 from earmark.measure.areas import areas
+from earmark.models import FAMILIES
+from earmark.models.base import ModelFiles
 from earmark.models.decoding import token_limit
 from earmark.offline.training.reports.estimate import _span
 from earmark.settings import Settings
@@ -182,6 +184,22 @@ def test_silences_that_follow_one_another_are_one() -> None:
     found = _phone_spans([(SILENCE, 0, 10, -1), (SILENCE, 10, 20, -1), ("S", 20, 30, -1), ("S", 30, 40, -1), (SILENCE, 40, 50, -1)], 0.6)
     assert [span.text for span in found] == [SILENCE, "S", "S", SILENCE], "a phone said twice stays twice"
     assert found[0].start_s == 0 and found[-1].end_s == 0.6 and all(a.end_s == b.start_s for a, b in pairwise(found))
+
+
+# -- files of models -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("family", "needs"), [("whisper", "or OpenAI's checkpoint"), ("wav2vec2", "folder"), ("llama", "folder"), ("gelu_1l", "final.pth")])
+def test_a_model_without_its_folder_says_what_it_needs_and_what_there_is(tmp_path: Path, family: str, needs: str) -> None:
+    with pytest.raises(MissingWeights, match=f"^m needs a .*{needs}.*; found .*vocabulary"):
+        FAMILIES[family](ModelFiles("m", {"vocabulary": tmp_path}))
+
+
+@pytest.mark.parametrize(("family", "config"), [("whisper", "[1]"), ("llama", '"llama"')])
+def test_a_config_that_is_no_object_is_refused(tmp_path: Path, family: str, config: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(MissingWeights, match="m: config.json is no JSON object. Fetch the folder again"):
+        FAMILIES[family](ModelFiles("m", {"folder": tmp_path}))
 
 
 # -- pictures and previews -------------------------------------------------------------------------------------------------
