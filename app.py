@@ -12,9 +12,11 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from components import TABS
+from components.asked import Discreet
 from components.bridge import Context, FirstView, Page, build_page, wire
 from components.card import page_head, page_style
 from components.closed import closed_options, closed_page
+from components.doors import FORGET_S, Doors, own_folder, swept
 from components.frame import Frame
 from components.headers import SafeHeaders
 from components.programs import endpoints, model_endpoints
@@ -26,8 +28,6 @@ from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.web.own import own_routes
 
-FORGET_S = (600, 2400)
-"""how often uploaded files are looked through, and how old they get where a visitor leaves before they are read"""
 MAX_WAITING = 20
 """places in the line for the model"""
 
@@ -35,7 +35,7 @@ MAX_WAITING = 20
 def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
     """The whole page over one shelf, and its components."""
     context = Context(store, TABS, desk)
-    with gr.Blocks(title="Earmark", fill_width=True, analytics_enabled=False, delete_cache=FORGET_S) as demo:
+    with Discreet(title="Earmark", fill_width=True, analytics_enabled=False, delete_cache=FORGET_S) as demo:
         page = build_page(context)
         wire(context, page)
         endpoints(context.store)
@@ -56,8 +56,13 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
     is there only once Gradio's scripts have run.
     """
     first = [Middleware(FirstView, Context(store, TABS, desk or Desk(store)), page)] if page else []
+    doors = Middleware(Doors, store.settings.max_upload_mb)
     return {
-        "app_kwargs": {"routes": [*(own_routes(desk) if desk else ()), *routes(store)], "middleware": [Middleware(SafeHeaders), *first, Middleware(Frame)]},
+        "app_kwargs": {
+            "routes": [*(own_routes(desk) if desk else ()), *routes(store)],
+            "middleware": [Middleware(SafeHeaders), doors, *first, Middleware(Frame)],
+            "lifespan": swept(),
+        },
         "max_file_size": f"{store.settings.max_upload_mb}mb",
         "theme": THEME,
         "css": page_style(),
@@ -83,6 +88,7 @@ def opened() -> tuple[gr.Blocks, dict[str, Any]]:
 
 
 def main() -> None:
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(own_folder()))
     demo, options = opened()
     _, url, _ = demo.launch(prevent_thread_lock=True, **options)
     print(f"Earmark is up: {url}", flush=True)

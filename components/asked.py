@@ -1,10 +1,13 @@
-"""What programs ask the named endpoints, checked before it is used: a value of another kind is a sentence, as every other expected error."""
+"""What programs ask the named endpoints, checked before it is used: a value of another kind is a sentence, as every other expected error; and what is logged
+of the rest."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import math
+import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,6 +19,7 @@ from earmark.parameters import flag
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_WHOLE = 10**12
+UNEXPECTED = "This could not be answered: what was asked does not fit, or something is broken here. About lists what can be asked."
 
 
 def _whole(name: str, value: object) -> int:
@@ -79,3 +83,27 @@ def asked(function: Callable[P, T]) -> Callable[P, T]:
             raise gr.Error(str(error), print_exception=False) from None
 
     return answer
+
+
+def _refuse_addresses(value: object) -> None:
+    """Gradio would fetch what lies at an address that is given in place of a file, of whatever size, for whoever asks."""
+    if isinstance(value, dict):
+        if str(value.get("path", "")).lower().startswith(("http:", "https:")) and "meta" in value:
+            raise gr.Error("An address is given in place of a file. Send the file itself.", print_exception=False)
+        value = list(value.values())
+    for inner in value if isinstance(value, (list, tuple)) else ():
+        _refuse_addresses(inner)
+
+
+class Discreet(gr.Blocks):
+    """Blocks that fetch nothing, and whose log holds nothing of what visitors bring: of an unexpected error its kind and its place, not its words."""
+
+    async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            _refuse_addresses(kwargs.get("inputs", args[1:2]))
+            return await super().process_api(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 whatever it is, its words stay out of the log
+            logging.getLogger(__name__).error("%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            raise gr.Error(UNEXPECTED, print_exception=False) from None

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .card import page_style, render
+from .doors import Doors
 from .frame import Frame
 from .headers import OWN_ROOMS, SafeHeaders
 from .theme import THEME
@@ -30,7 +31,7 @@ def closed_options(problem: str) -> dict[str, Any]:
 
     routes = [Route(f"{room}{{rest:path}}", unavailable) for room in OWN_ROOMS]
     return {
-        "app_kwargs": {"routes": routes, "middleware": [Middleware(SafeHeaders), Middleware(Frame)]},
+        "app_kwargs": {"routes": routes, "middleware": [Middleware(SafeHeaders), Middleware(Doors, 0), Middleware(Frame)]},
         "theme": THEME,
         "css": page_style(),
         "footer_links": [],

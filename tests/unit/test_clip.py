@@ -214,7 +214,7 @@ def test_the_longest_unused_makes_room():
 
 
 def test_clips_are_kept_for_less_than_an_hour():
-    from app import FORGET_S
+    from components.doors import FORGET_S
 
     assert Kept().max_age_s < 3600 and sum(FORGET_S) < 3600
 

@@ -1,0 +1,172 @@
+"""What requests may bring, and which of Gradio's rooms nobody needs here.
+
+Gradio takes files of any number and sorts of forms, keeps what breaks off half-way, hands out by address what it has taken, and fetches other hosts' pages for
+whoever asks. Here a request has a size; only the upload room takes files; what is taken lies in a folder that is looked through, whose oldest files leave
+when it is full; and none of it is handed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+FORGET_S = (600, 2400)
+"""how often taken files are looked through, and how old they get where a visitor leaves before they are read"""
+MAX_TAKEN_BYTES = 1_000_000_000
+"""of all files that wait to be read, together; the oldest leave"""
+MAX_BODY_BYTES = 4_000_000
+"""of a request that brings no file"""
+FORM_BYTES = 10_000
+"""what a form holds besides its file"""
+ROOMS = "/gradio_api"
+UPLOAD = "/upload"
+CLOSED = (
+    "/file=",
+    "/file/",
+    "/proxy=",
+    "/stream/",
+    "/process_recording",
+    "/component_server",
+    "/custom_component",
+    "/deep_link",
+    "/vibe",
+    "/undo-vibe",
+    "/run-history",
+    "/dev/",
+)
+"""rooms of Gradio's that nothing here uses: they hand out files, fetch from other hosts, or write to the disk"""
+
+
+class Doors:
+    """Middleware in front of all that takes something in."""
+
+    def __init__(self, app: ASGIApp, max_upload_mb: int):
+        self._app, self._max_upload_bytes = app, max_upload_mb * 1_000_000
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        room = scope["path"].removeprefix(ROOMS)
+        if room.startswith(CLOSED):
+            await JSONResponse({"error": "There is nothing here. The routes are listed on About."}, 404)(scope, receive, send)
+            return
+        takes_files, headers = room.rstrip("/") == UPLOAD, Headers(scope=scope)
+        most = self._max_upload_bytes + FORM_BYTES if takes_files else MAX_BODY_BYTES
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared[:20]) > most:
+            await JSONResponse({"error": _too_large(most)}, 413)(scope, receive, send)
+            return
+        if takes_files:
+            await run_in_threadpool(sweep, taken_folder())
+        elif "multipart/form-data" in headers.get("content-type", "").lower():
+            await JSONResponse({"error": f"Files are taken by {ROOMS}{UPLOAD} alone."}, 415)(scope, receive, send)
+            return
+        await self._app(scope, counted(receive, most, takes_files), send)
+
+
+def counted(receive: Receive, most: int, takes_files: bool) -> Receive:
+    """The same messages, up to so many bytes. A form with files that is too large or breaks off raises what makes Gradio delete what it has of it."""
+    n, whole = 0, False
+
+    async def counting() -> Message:
+        nonlocal n, whole
+        message = await receive()
+        if message["type"] == "http.disconnect" and takes_files and not whole:
+            raise MultiPartException("The upload broke off.")
+        n += len(message.get("body", b""))
+        whole = whole or not message.get("more_body", False)
+        if n > most:
+            raise MultiPartException(f"{_too_large(most)} (the maximum allowed size)") if takes_files else HTTPException(413, _too_large(most))
+        return message
+
+    return counting
+
+
+def _too_large(most: int) -> str:
+    return f"The request brings more than {most / 1e6:.0f} MB, the most that is taken."
+
+
+# -- what has been taken ------------------------------------------------------------------------------------------------------
+
+
+def own_folder() -> Path:
+    """A folder for taken files that nobody else's program writes into or looks into."""
+    folder = Path(tempfile.gettempdir()) / f"earmark-{getattr(os, 'getuid', int)()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not folder.is_symlink() and folder.stat().st_uid == getattr(os, "getuid", lambda: folder.stat().st_uid)():
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="earmark-"))
+
+
+def taken_folder() -> Path | None:
+    """Where Gradio puts what it takes; None where that was not said, and the folder may be other programs' too."""
+    named = os.environ.get("GRADIO_TEMP_DIR")
+    return Path(named) if named else None
+
+
+def sweep(folder: Path | None, max_age_s: float = FORGET_S[1], max_bytes: int = MAX_TAKEN_BYTES, clock: Callable[[], float] = time.time) -> None:
+    """Delete what is too old, then the oldest of what is too much; and folders that have long been empty."""
+    found = sorted(_below(folder)) if folder else []
+    files = [one for one in found if not one[2].is_dir()]
+    total, now = sum(size for _, size, _ in files), clock()
+    for changed, size, path in files:
+        if changed < now - max_age_s or total > max_bytes:
+            total -= size
+            _without_error(path.unlink)
+    for changed, _, path in found:
+        if path.is_dir() and changed < now - max_age_s:
+            _without_error(path.rmdir)
+
+
+def _below(folder: Path) -> list[tuple[float, int, Path]]:
+    """(when it was last changed, bytes, path) of all that lies in a folder; what vanishes meanwhile is left out."""
+    found: list[tuple[float, int, Path]] = []
+    for path in folder.rglob("*"):
+        try:
+            told = path.lstat()
+        except OSError:
+            continue
+        found.append((told.st_ctime, told.st_size, path))
+    return found
+
+
+def _without_error(delete: Callable[[], object]) -> None:
+    try:
+        delete()
+    except OSError:  # another process was faster, or the folder is not empty
+        pass
+
+
+def swept(every_s: float = FORGET_S[0]) -> Callable[[object], AbstractAsyncContextManager[None]]:
+    """A lifespan: while the page is up, what was taken is looked through again and again, first of all what an earlier process has left."""
+
+    async def again() -> None:
+        while True:
+            await run_in_threadpool(sweep, taken_folder())
+            await asyncio.sleep(every_s)
+
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        task = asyncio.create_task(again())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    return lifespan
