@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import replace
@@ -13,20 +14,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
+import torch
 from PIL import Image
 
 from earmark.cards import Example
-from earmark.dictionaries.base import Codes
+from earmark.dictionaries.base import Codes, SparseAutoencoder
 from earmark.errors import BadInput, BadTable, MissingWeights, NotFound
 from earmark.inputs.alignment import SILENCE, _phone_spans
+from earmark.inputs.audio import MAX_CHANNELS, Limits, decode, read_file
 from earmark.inputs.spelling import written
+from earmark.learning.positions import read_activations
 from earmark.live.analysis import rank
 from earmark.live.texts.words import words_in_corpus
 from earmark.measure.areas import areas
 from earmark.models import FAMILIES
 from earmark.models.base import ModelFiles
 from earmark.models.decoding import token_limit
+from earmark.offline.training.health.command import chosen, trips_of
 from earmark.offline.training.reports.estimate import _span
+from earmark.offline.training.source import training_positions
 from earmark.settings import Settings
 from earmark.shelf.pairs import compare, partner, three_kinds
 from earmark.shelf.schema import TIMELINE
@@ -184,6 +191,80 @@ def test_silences_that_follow_one_another_are_one() -> None:
     found = _phone_spans([(SILENCE, 0, 10, -1), (SILENCE, 10, 20, -1), ("S", 20, 30, -1), ("S", 30, 40, -1), (SILENCE, 40, 50, -1)], 0.6)
     assert [span.text for span in found] == [SILENCE, "S", "S", SILENCE], "a phone said twice stays twice"
     assert found[0].start_s == 0 and found[-1].end_s == 0.6 and all(a.end_s == b.start_s for a, b in pairwise(found))
+
+
+# -- sounds and activations that cannot be used ----------------------------------------------------------------------------
+
+
+def wav(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def test_a_sound_without_a_finite_sample_and_one_with_too_many_channels_are_refused() -> None:
+    with pytest.raises(BadInput, match="None of the sound's samples is a finite number"):
+        decode(wav(np.full(16_000, np.nan, np.float32)))
+    with pytest.raises(BadInput, match=f"{MAX_CHANNELS + 1} channels"):
+        decode(wav(np.zeros((1_000, MAX_CHANNELS + 1), np.float32)))
+    assert decode(wav(np.zeros((16_000, 2), np.float32))).waveform.duration_s == 1.0
+
+
+def test_a_file_is_measured_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(bytes(2_000_000))
+    with pytest.raises(BadInput, match="'long.wav' has 2.0 MB; at most 1 MB are taken"):
+        read_file(path, Limits(max_bytes=1_000_000))
+    assert read_file(path, Limits(max_bytes=2_000_000)) == bytes(2_000_000)
+    with pytest.raises(BadInput, match="'gone.wav' cannot be read: No such file or directory"):
+        read_file(tmp_path / "gone.wav")
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        ({"x": np.ones((2, 3))}, "is an archive of arrays; one .npy array is needed"),
+        (np.ones(3), r"holds float64 \(3,\); numbers of shape \[n_positions, width\] are needed"),
+        (np.array([["a"]]), "holds <U1"),
+        (np.zeros((0, 3)), r"holds float64 \(0, 3\)"),
+        (b"no array", "cannot be read as a .npy file of numbers"),
+    ],
+)
+def test_activations_are_one_array_of_numbers(tmp_path: Path, array: object, words: str) -> None:
+    path = tmp_path / "x.npy"
+    with path.open("wb") as file:
+        if isinstance(array, dict):
+            np.savez(file, **array)
+        elif isinstance(array, bytes):
+            file.write(array)
+        else:
+            np.save(file, array)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=f"'x.npy' {words}"):
+        read_activations(path)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.0, 0), (1.1, 3)])
+def test_some_samples_are_for_training_and_some_are_not(share: float, n: int) -> None:
+    harvest = SimpleNamespace(corpus=SimpleNamespace(ids=["a", "b", "c"]))
+    with pytest.raises(BadInput, match=f"Of 3 samples {n} are held out; some must be and some must not"):
+        training_positions(harvest, share)  # type: ignore[arg-type]
+
+
+def test_what_a_language_model_is_judged_on_needs_no_transcript() -> None:
+    names = [f"s{n}" for n in range(20)]
+    corpus = SimpleNamespace(manifest={"modality": "text"})
+    found, by = chosen(corpus, names, 5)  # type: ignore[arg-type]
+    assert by is None and found == tuple(sorted(names, key=lambda name: hashlib.sha256(f"health {name}".encode()).hexdigest())[:5])
+
+
+def test_nothing_comes_back_of_what_predicts_another_place() -> None:
+    g = torch.Generator().manual_seed(0)
+    W_enc, W_dec = torch.randn(4, 6, generator=g), torch.randn(6, 4, generator=g)
+    plain = SparseAutoencoder(W_enc, W_dec, torch.zeros(6), torch.zeros(4), activation="relu")
+    assert trips_of(plain, np.ones(6, np.float32)) is not None
+    wider = SparseAutoencoder(W_enc, torch.randn(6, 5, generator=g), torch.zeros(6), torch.zeros(5), activation="relu")
+    skips = SparseAutoencoder(W_enc, W_dec, torch.zeros(6), torch.zeros(4), activation="relu", W_skip=torch.eye(4))
+    assert trips_of(wider, np.ones(6, np.float32)) is trips_of(skips, np.ones(6, np.float32)) is None
 
 
 # -- files of models -------------------------------------------------------------------------------------------------------

@@ -11,12 +11,14 @@ import torch
 
 from earmark.dictionaries import open_checkpoint
 from earmark.errors import MissingWeights
+from earmark.live.checkpoints import opening
 from earmark.live.checkpoints.facts import activations, examine, neighbours, settle_input
 from earmark.live.checkpoints.opening import lines, look
 from earmark.live.checkpoints.selfcheck import self_check
 from earmark.runtime import Runtime, noted_scale
 from earmark.settings import Settings
 from earmark.shelf.catalog import read_catalog
+from earmark.shelf.hub.download import Listed
 from earmark.shelf.store import Store
 from tests.fixtures.toy import CATALOG, WIDTH, make_corpus, make_model, settings_for
 
@@ -114,3 +116,57 @@ def test_a_model_that_is_gone_is_told(settings: Settings, tmp_path: Path) -> Non
     (tmp_path / "catalog.toml").symlink_to(settings.data / "catalog.toml")
     with pytest.raises(MissingWeights, match="no folder 'toy-model'"):
         settle_input(replace(settings, data=tmp_path), "open-sae")
+
+
+# -- what a name on the Hub stands for ---------------------------------------------------------------------------------------
+
+SAES = ("a.pt", "a_cfg.json", "b.pt", "config.json", "README.md")
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed", "files", "inside", "is_file"),
+    [
+        ("o/n/sub/a.pt", SAES, ("sub/a.pt", "sub/a_cfg.json", "sub/config.json"), "sub/a.pt", True),
+        ("o/n/sub/b.pt", SAES, ("sub/b.pt", "sub/config.json"), "sub/b.pt", True),
+        ("o/n/sub", ("ae.pt", "optimizer.pt", "config.json"), ("sub/ae.pt", "sub/config.json"), "sub", False),
+        ("o/n/sub/c.pt", SAES, "o/n has no 'sub/c.pt'; there it has sub/a.pt, sub/a_cfg.json, sub/b.pt", "", False),
+        ("o/n/sub", SAES, "o/n/sub holds several checkpoints; name one of sub/a.pt, sub/b.pt", "", False),
+        ("o/n/sub", ("README.md",), "o/n/sub holds no checkpoint; name one of sub/README.md", "", False),
+    ],
+)
+def test_which_files_a_name_stands_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, asked: str, listed: tuple[str, ...], files: tuple[str, ...] | str, inside: str, is_file: bool
+) -> None:
+    def list_folder(repo: str, folder: str, revision: str, _: Settings) -> list[Listed]:
+        assert (repo, revision) == ("o/n", "main") and folder in ("", "sub")
+        return [Listed(f"sub/{name}", False) for name in listed] if folder else [Listed("sub", True)]
+
+    monkeypatch.setattr(opening, "list_folder", list_folder)
+    if isinstance(files, str):
+        with pytest.raises(MissingWeights, match=files):
+            opening._choose(opening.parse_hub_name(asked), settings)
+        return
+    source, found, one = opening._choose(opening.parse_hub_name(asked), settings)
+    assert (source.files, found, one) == (files, inside, is_file)
+
+
+@pytest.mark.parametrize(
+    ("told", "slug"),
+    [
+        ("toy", "toy"),
+        ("somebody/Toy", "toy"),
+        ("EleutherAI/pythia-160m-deduped", "pythia"),
+        ("gpt2-small", "gpt2"),
+        ("gpt2", "gpt2"),
+        ("other", None),
+        ("", None),
+    ],
+)
+def test_whose_model_a_file_means(tmp_path: Path, told: str, slug: str | None) -> None:
+    models = CATALOG + "".join(
+        f'[models.{name}]\nfamily = "gpt2"\nmodality = "text"\nhub = {{ repo = "{repo}" }}\n'
+        for name, repo in (("pythia", "EleutherAI/pythia-160m"), ("gpt2", "openai-community/gpt2"))
+    )
+    (tmp_path / "catalog.toml").write_text(models)
+    found = opening._model_of(told, read_catalog(tmp_path))
+    assert (found.slug if found else None) == slug and opening._model_of(told, None) is None
