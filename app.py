@@ -21,15 +21,14 @@ from components.frame import Frame
 from components.headers import SafeHeaders
 from components.programs import endpoints, model_endpoints
 from components.theme import THEME
+from components.waiting import N_THREADS
 from earmark.api import routes
 from earmark.errors import EarmarkError
 from earmark.live.desk import Desk
+from earmark.live.line.turns import MAX_WAITING
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.web.own import own_routes
-
-MAX_WAITING = 20
-"""places in the line for the model"""
 
 
 def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
@@ -63,6 +62,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
             "middleware": [Middleware(SafeHeaders), doors, *first, Middleware(Frame)],
             "lifespan": swept(),
         },
+        "max_threads": N_THREADS,
         "max_file_size": f"{store.settings.max_upload_mb}mb",
         "theme": THEME,
         "css": page_style(),

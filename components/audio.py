@@ -12,16 +12,16 @@ from earmark.errors import EarmarkError
 from earmark.links import Link
 from earmark.live.desk import Desk
 from earmark.live.line.kept import Clip
-from earmark.live.line.model import Tell
-from earmark.live.line.sounds import N_READERS
+from earmark.live.line.turns import Tell
 
 from .bridge import Context
 from .card import render
 from .editing import build_runs, hear_edits
-from .uploads import MODEL_LINE, READING_LINE, uploaded
+from .uploads import uploaded
 from .views.clip import clip_view, form_view, hits_view, sample_view
 from .views.edited import speech_result
 from .views.edits import panel_on
+from .waiting import MODEL, READING, telling
 
 NAME = "audio"
 TITLE = "Audio"
@@ -46,18 +46,18 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
         return ticket_for(context.desk, event._data)
 
     def listen(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return answer_to(context.desk, event._data, lambda share, words: progress(share, desc=words))
+        return answer_to(context.desk, event._data, telling(progress))
 
     def hear(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return heard_by(context.desk, event._data, lambda share, words: progress(share, desc=words))
+        return heard_by(context.desk, event._data, telling(progress))
 
     def forget(event: gr.EventData) -> None:
         context.desk.forget(str(event._data.get("clip", ""))[:80])
 
     line: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-    form.bring(bring, None, answer, concurrency_limit=N_READERS, concurrency_id=READING_LINE, **line)
-    form.listen(listen, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, **line)
-    form.hear(hear, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, **line)
+    form.bring(bring, None, answer, **READING, **line)
+    form.listen(listen, None, answer, **MODEL, **line)
+    form.hear(hear, None, answer, **MODEL, **line)
     form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
     return form, clip, edits, hits
 

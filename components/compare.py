@@ -9,7 +9,7 @@ import gradio as gr
 
 from earmark.links import Link
 from earmark.live.desk import Desk
-from earmark.live.line.model import Tell
+from earmark.live.line.turns import Tell
 from earmark.web.media import modality_of
 
 from .audio import said
@@ -17,9 +17,9 @@ from .bridge import Context
 from .card import render
 from .charts import densities_figure, held_figure, positive_figure, scores_figure
 from .plots import timeline_figure
-from .uploads import MODEL_LINE
 from .views.pair import Own, pair_page
 from .views.whole import WholePage, whole_page
+from .waiting import MODEL, telling
 
 NAME = "compare"
 TITLE = "Compare"
@@ -40,11 +40,9 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
     below = gr.HTML("", elem_id="em-compare-below", **plain)
 
     def hear(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return answer_to(context.desk, event._data, lambda share, words: progress(share, desc=words))
+        return answer_to(context.desk, event._data, telling(progress))
 
-    answer.hear(
-        hear, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, trigger_mode="always_last", show_progress="hidden", api_visibility="private"
-    )
+    answer.hear(hear, None, answer, **MODEL, trigger_mode="always_last", api_visibility="private")
     return pair, answer, lines, examples, *plots, below
 
 

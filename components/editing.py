@@ -14,14 +14,14 @@ from earmark.errors import BadInput, EarmarkError, Stopped
 from earmark.links import Link
 from earmark.live.desk import Desk
 from earmark.live.editing.desk import Wanted
-from earmark.live.line.model import Tell
+from earmark.live.line.turns import Tell
 from earmark.units import UnitId
 
 from .bridge import MAX_QUERY, Context
 from .card import render
-from .uploads import CONTINUE_LINE, MODEL_LINE, N_CONTINUED
 from .views.address import settle
 from .views.continued import LENGTHS, MAX_SEED, continued_view
+from .waiting import CONTINUED, MODEL, telling
 
 Asked = Mapping[str, Any]
 Work = Callable[[Desk, Asked, Link, Tell], None]
@@ -34,12 +34,12 @@ def build_runs(context: Context, tab: str, work: Work) -> gr.HTML:
     answer = gr.HTML("", elem_id=f"em-{tab}-edits-answer", elem_classes="em-run-answer", js_on_load=on_load, apply_default_css=False)
 
     def run(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return answer_to(context.desk, event._data, work, lambda share, words: progress(share, desc=words))
+        return answer_to(context.desk, event._data, work, telling(progress))
 
     def stop(event: gr.EventData) -> None:
         context.desk.editing.stop(run_of(event._data))
 
-    answer.run(run, None, answer, concurrency_limit=1, concurrency_id=MODEL_LINE, trigger_mode="multiple", api_visibility="private")
+    answer.run(run, None, answer, **MODEL, trigger_mode="multiple", api_visibility="private")
     answer.stop(stop, None, None, queue=False, trigger_mode="multiple", show_progress="hidden", api_visibility="private")
     return answer
 
@@ -51,8 +51,7 @@ def build_continued(context: Context, answer: gr.HTML) -> gr.HTML:
     def go_on(event: gr.EventData) -> Iterator[str]:
         yield from growing(context.desk, event._data)
 
-    line: dict[str, Any] = {"concurrency_limit": N_CONTINUED, "concurrency_id": CONTINUE_LINE, "trigger_mode": "multiple"}
-    answer.goOn(go_on, None, grows, show_progress="hidden", api_visibility="private", **line)
+    answer.goOn(go_on, None, grows, **CONTINUED, trigger_mode="multiple", show_progress="hidden", api_visibility="private")
     return grows
 
 

@@ -16,14 +16,14 @@ from earmark.links import Link
 from earmark.live.desk import Desk
 from earmark.live.lab.latents import as_picture
 from earmark.live.lab.material import Source
-from earmark.live.line.sounds import N_READERS
 from earmark.presets import DEFAULT_PRESET, MAX_LAB_TEXT, PRESETS, LabView
 
 from .bridge import Context
 from .card import render
 from .labcharts import heat_figure, losses_figure, means_figure, scatter_figure, weights_figure
-from .uploads import READING_LINE, uploaded
+from .uploads import uploaded
 from .views.lab import LabPage, lab_form, lab_page, source_name
+from .waiting import READING
 
 NAME = "lab"
 TITLE = "Lab"
@@ -54,7 +54,7 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
     def forget(event: gr.EventData) -> None:
         context.desk.lab.kept.drop(str(event._data.get("run", ""))[:80])
 
-    form.train(train, None, answer, concurrency_limit=N_READERS, concurrency_id=READING_LINE, trigger_mode="always_last", api_visibility="private")
+    form.train(train, None, answer, **READING, trigger_mode="always_last", api_visibility="private")
     form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
     return form, *parts
 

@@ -17,7 +17,8 @@ from earmark.web.find import find, found_json
 from earmark.web.records import analysis_json, pair_json, text_analysis_json
 
 from .asked import asked
-from .uploads import PROGRAMS_LINE, uploaded
+from .uploads import uploaded
+from .waiting import PROGRAMS, telling
 
 
 def endpoints(store: Store) -> None:
@@ -84,7 +85,7 @@ def model_endpoints(desk: Desk) -> None:
             top: how many units, 1 to 500
             order: relative (peak over the unit's own largest value in the corpus), peak, mean or rarity
         """
-        return analysis_json(desk.analyse(dictionary, desk.take(uploaded(audio)), top, order))
+        return analysis_json(desk.analyse(dictionary, desk.take(uploaded(audio)), top, order, telling(gr.Progress())))
 
     @asked
     def analyse_text(text: str, dictionary: str, top: int = 20, order: str = "relative") -> dict[str, Any]:
@@ -96,7 +97,7 @@ def model_endpoints(desk: Desk) -> None:
             top: how many units, 1 to 500
             order: relative (peak over the unit's own largest value in the corpus), peak, mean or rarity
         """
-        return text_analysis_json(desk.texts.analyse(dictionary, text, top, order))
+        return text_analysis_json(desk.texts.analyse(dictionary, text, top, order, telling(gr.Progress())))
 
     @asked
     def edit(edits: str, audio: FileData | None = None, text: str = "", tokens: int = 40, seed: int = 0) -> dict[str, Any]:
@@ -111,8 +112,8 @@ def model_endpoints(desk: Desk) -> None:
         """
         wanted = parse_edits(edits)
         if audio is None:
-            return desk.editing.answer_text(wanted, text, tokens, seed)
-        return desk.editing.answer_sound(wanted, desk.take(uploaded(audio)))
+            return desk.editing.answer_text(wanted, text, tokens, seed, telling(gr.Progress()))
+        return desk.editing.answer_sound(wanted, desk.take(uploaded(audio)), telling(gr.Progress()))
 
     for function in (analyse_audio, analyse_text, edit):
-        gr.api(function, api_name=function.__name__, concurrency_limit=2, concurrency_id=PROGRAMS_LINE)
+        gr.api(function, api_name=function.__name__, **PROGRAMS)

@@ -12,18 +12,19 @@ import gradio as gr
 from earmark.errors import BadInput, EarmarkError
 from earmark.links import MAX_LINK_TEXT, Link
 from earmark.live.desk import Desk
-from earmark.live.line.model import Tell
+from earmark.live.line.turns import Tell
 from earmark.live.texts.passage import Passage
 
 from .bridge import Context
 from .card import render
 from .editing import build_continued, build_runs, read_edits
-from .uploads import MODEL_LINE, uploaded
+from .uploads import uploaded
 from .views.beside import beside_view, words_view
 from .views.continued import continued_view
 from .views.edited import text_result
 from .views.edits import panel_on
 from .views.passage import analysis_of, passage_view, read_form, read_hits, sorted_link
+from .waiting import MODEL, telling
 
 NAME = "text"
 TITLE = "Text"
@@ -42,15 +43,15 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     below = (gr.HTML("", elem_id=f"em-text-{name}", js_on_load=None, **plain) for name in ("hits", "beside", "words"))
 
     def read(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return read_answer(context.desk, event._data, lambda share, words: progress(share, desc=words))
+        return read_answer(context.desk, event._data, telling(progress))
 
     def splice(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return splice_answer(context.desk, event._data, lambda share, words: progress(share, desc=words))
+        return splice_answer(context.desk, event._data, telling(progress))
 
     def forget(event: gr.EventData) -> None:
         context.desk.texts.forget(str(event._data.get("passage", ""))[:80])
 
-    line: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private", "concurrency_limit": 1, "concurrency_id": MODEL_LINE}
+    line: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private", **MODEL}
     form.read(read, None, answer, **line)
     form.splice(splice, None, answer, **line)
     form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")

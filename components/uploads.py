@@ -11,15 +11,6 @@ from gradio.utils import get_upload_folder
 
 from earmark.errors import BadInput
 
-MODEL_LINE = "model"
-"""the one line in which all runs of the model wait"""
-READING_LINE, PROGRAMS_LINE = "reading", "programs"
-"""files are read in lines of their own: the page's, and the programs', who do both in one"""
-
-
-CONTINUE_LINE, N_CONTINUED = "continue", 3
-"""texts that are gone on with at a time: none of them keeps the model for longer than a step"""
-
 
 def uploaded(file: FileData | Mapping[str, Any] | str) -> Path:
     """The path of an uploaded file. Raises BadInput for a path that leads anywhere else."""

@@ -105,7 +105,7 @@
   }
 
   audio.answers = (element, watch) => {
-    em.whenRefused(element.closest("#em-audio-answer"), () => {
+    em.whenWaiting(element.closest("#em-audio-answer"), () => {
       say("Your sound was not taken: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);
     });
     watch("value", () => {
@@ -256,15 +256,16 @@
     if (from || !target.closest("a, button:not([data-draw])")) draw(row);
   });
 
-  // how far the model is, told in a tab's own place for it
+  // how far the model is, and how many wait for it, told in a tab's own place for it, as long as somebody looks
   em.follow = async (root, tab) => {
     const place = root()?.querySelector("[data-model-state]");
     if (!place || em.tab !== tab) return;
     clearTimeout(polling);
+    if (document.hidden) { polling = setTimeout(() => em.follow(root, tab), 5000); return; }
     try {
       const { state, text } = await fetch(root().dataset.model).then((r) => r.json());
-      if (place.dataset.state !== state) { place.dataset.state = state; place.textContent = text; }
-      if (state === "loading" || state === "idle") polling = setTimeout(() => em.follow(root, tab), 1200);
+      if (place.textContent !== text) { place.dataset.state = state; place.textContent = text; }
+      polling = setTimeout(() => em.follow(root, tab), state === "loading" || state === "idle" ? 1200 : 5000);
     } catch { /* the next visit asks again */ }
   };
 

@@ -16,6 +16,10 @@
 
   em.compare = (element, watch, trigger) => {
     hear = trigger;
+    const hearing = () => document.querySelector("#em-compare [data-hear] [data-hearing]");
+    em.whenWaiting(element.closest("#em-compare-answer"), () => {
+      if (hearing()) hearing().textContent = "The model did not get to it: something went wrong here. Try once more in a minute.";
+    }, (words) => { if (hearing()?.firstChild) hearing().firstChild.textContent = `${words} `; });
     watch("value", () => {
       const sample = element.querySelector("[data-token]")?.dataset.token;
       const figure = document.querySelector("#em-compare [data-hear]");

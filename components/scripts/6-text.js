@@ -74,7 +74,7 @@
   em.dropping("form[data-read]", bring);
 
   text.answers = (element, watch) => {
-    em.whenRefused(element.closest("#em-text-answer"), () => {
+    em.whenWaiting(element.closest("#em-text-answer"), () => {
       refused("Your text was not taken: too many are waiting in line, or something went wrong here. Try once more in a minute.");
     });
     watch("value", () => {

@@ -158,7 +158,7 @@
   editing.connect = (tab, element, watch, events) => {
     sends[tab] = events;
     soonOn(tab).ready();
-    em.whenRefused(element.closest(`#em-${tab}-edits-answer`), () => {
+    em.whenWaiting(element.closest(`#em-${tab}-edits-answer`), () => {
       running = null;
       paint();
       say("This was not run: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);

@@ -94,7 +94,7 @@
   window.addEventListener("pagehide", end);
 
   lab.answers = (element, watch) => {
-    em.whenRefused(element.closest("#em-lab-answer"), () => {
+    em.whenWaiting(element.closest("#em-lab-answer"), () => {
       say("Nothing was trained: too many are waiting in line, or something went wrong here. Try once more in a minute.", true);
     });
     watch("value", () => {
@@ -134,11 +134,9 @@
     if (em.tab === "lab") em.go(query, em.query.toString() === query ? "replace" : "push"); else em.last.lab = query;
   }
 
-  const place = (n) => (n === 1 ? "one training comes first" : `${n} trainings come first`);
-
   function draw(box, told) {
     const words = {
-      waiting: told.before ? `Waiting: ${place(told.before)}` : "Waiting for its turn",
+      waiting: told.before ? `Waiting for its turn: ${told.waits}` : "Waiting for its turn",
       reading: "The model is reading",
       training: `Step ${told.step} of ${told.n_steps}` + (told.left_s !== undefined ? `, ${Math.ceil(told.left_s)} s left` : ""),
       lost: "The page does not answer; trying again",

@@ -301,9 +301,12 @@ def test_files_that_take_long_hold_up_neither_the_model_nor_other_files(bare: Se
 
 def test_a_run_that_takes_too_long_is_given_up_with_a_sentence(bare: Settings):
     desk = Desk(Store(bare), run_s=0.05)
-    desk._model.submit(time.sleep, 0.5)
     with pytest.raises(BadInput, match="took longer than 0 s.*Bring less"):
-        desk.listen("toy-sae", desk.bring(sound(1, 0.5)))
+        desk.run(lambda: time.sleep(0.5), "sound")
+    with pytest.raises(BadInput, match="busy with something that takes too long"):
+        desk.run(lambda: "next", "sound")
+    time.sleep(0.6)
+    assert desk.run(lambda: "next", "sound") == "next"
 
 
 def test_the_state_of_the_model_is_told(bare: Settings):

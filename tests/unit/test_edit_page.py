@@ -249,7 +249,7 @@ def test_a_continuation_grows_and_lets_others_in_between(desk: Desk) -> None:
     for page in pages:
         wanted, grown = desk.editing.continued(SAE, link.edits, SENTENCE)
         seen.append(grown)
-        assert desk.run(lambda: "mine") == "mine", "the line is free between two steps"
+        assert desk.run(lambda: "mine", "text") == "mine", "the line is free between two steps"
         assert f"{grown.n} of 20 tokens" in page
     assert wanted == Wanted(20, 5) and [grown.n for grown in seen[:3]] == [1, 2, 3] and seen[-1].done
     assert all(after.plain.startswith(before.plain) for before, after in itertools.pairwise(seen))

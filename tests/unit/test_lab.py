@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import time
 import zipfile
@@ -331,6 +332,7 @@ def test_one_at_a_time_and_the_others_are_told_their_place(desk: Desk, gate: thr
     first = until(desk.lab, tickets[0], lambda told: told["step"] == 1)
     assert first["state"] == "training" and set(first["losses"]) == {"total", "reconstruction", "sparsity", "covariance"} and first["left_s"] >= 0
     assert [desk.lab.progress(t)["before"] for t in tickets[1:4]] == [1, 2, 3]
+    assert re.fullmatch(r"3 are before you, about \d+ s", desk.lab.progress(tickets[3])["waits"])
     with pytest.raises(BadInput, match="8 trainings are under way or waiting"):
         desk.lab.start(SMALL, desk.lab.text(SENTENCE))
     gate.set()

@@ -17,9 +17,9 @@ from ...edits import Edit
 from ...errors import BadInput, Stopped
 from ...units import UnitId, Waveform
 from ..line.kept import Kept
+from ..line.turns import Kind, Tell, quiet
 
 if TYPE_CHECKING:
-    from ..line.model import Tell
     from ..line.sounds import Sounds
     from ..texts.desk import Texts
     from .ablation.effect import UnitEffect
@@ -76,12 +76,18 @@ class Editing:
             while len(self._stopped) > N_STOPPED:
                 self._stopped.popitem(last=False)
 
-    def _bounded(self, slug: str, run: str, tell: Tell, work: Callable[[Stop], T]) -> T:
+    def _bounded(self, slug: str, run: str, tell: Tell, work: Callable[[Stop], T], kind: Kind = "edit") -> T:
         """`work` on the model's line. Raises Stopped when the visitor says so, and BadInput when it takes too long."""
         tell(0.05, "Beginning" if self._sounds.state(slug).name == "ready" else "Loading the model")
         clock = _Clock(lambda: run in self._stopped, self._edit_s)
+
+        def told(share: float, words: str) -> None:
+            if clock.over():
+                raise Stopped("This was stopped before it began.")
+            tell(share, words)
+
         try:
-            return self._sounds.run(lambda: clock.begin(work))
+            return self._sounds.run(lambda: clock.begin(work), kind, told)
         except Stopped:
             if clock.late:
                 raise BadInput(f"This took longer than {self._edit_s:.0f} s and was given up. Take a shorter sample, or fewer edits.") from None
@@ -152,8 +158,8 @@ class Editing:
             return continue_text(sounds.runtime(), sounds.store, edits, text, n_tokens=wanted.n_tokens, seed=wanted.seed, stop=stop)
 
         try:
-            steps = sounds.run(lambda: clock.begin(begin))
-            while (grown := sounds.run(lambda: next(steps, None))) is not None and self._passages.kept.get(token) is not None:
+            steps = sounds.run(lambda: clock.begin(begin), "step")
+            while (grown := sounds.run(lambda: next(steps, None), "step", within=True)) is not None and self._passages.kept.get(token) is not None:
                 self._continued.put(Outcome((wanted, grown), 4 * (len(grown.plain) + len(grown.edited)) + 200), name)
                 yield grown
         except Stopped:
@@ -176,7 +182,11 @@ class Editing:
 
         if self.effect(unit) is None:
             sounds, slug = self._sounds, unit.dictionary
-            self._effects[unit] = self._bounded(slug, run, tell, lambda stop: unit_effect(sounds.runtime(), sounds.store, unit, tell=tell, stop=stop))
+
+            def work(stop: Stop) -> UnitEffect:
+                return unit_effect(sounds.runtime(), sounds.store, unit, tell=tell, stop=stop)
+
+            self._effects[unit] = self._bounded(slug, run, tell, work, "unit")
             with self._lock:
                 while len(self._effects) > N_STOPPED:
                     self._effects.popitem(last=False)
@@ -187,7 +197,7 @@ class Editing:
 
     # -- programs --------------------------------------------------------------------------------------------------------
 
-    def answer_sound(self, edits: Sequence[Edit], data: bytes) -> dict[str, Any]:
+    def answer_sound(self, edits: Sequence[Edit], data: bytes, tell: Tell = quiet) -> dict[str, Any]:
         """What `edit --audio` prints of the sound in a file's bytes; nothing is kept."""
         from .apply import model_of_edits
         from .speech import edit_speech
@@ -196,10 +206,10 @@ class Editing:
         model_of_edits(sounds.store.catalog, edits, "audio")
         sound, notices = sounds.decode(data)
         slug = edits[0].unit.dictionary
-        found = self._bounded(slug, "", _silent, lambda stop: edit_speech(sounds.runtime(), sounds.store, edits, sound, stop=stop)).json()
+        found = self._bounded(slug, "", tell, lambda stop: edit_speech(sounds.runtime(), sounds.store, edits, sound, stop=stop)).json()
         return {**found, "notices": [*notices, *found["notices"]]}
 
-    def answer_text(self, edits: Sequence[Edit], text: str, n_tokens: int, seed: int) -> dict[str, Any]:
+    def answer_text(self, edits: Sequence[Edit], text: str, n_tokens: int, seed: int, tell: Tell = quiet) -> dict[str, Any]:
         """What `edit --text` prints; nothing is kept."""
         from .apply import model_of_edits
         from .continuation import edit_and_continue
@@ -207,7 +217,7 @@ class Editing:
         sounds = self._sounds
         model_of_edits(sounds.store.catalog, edits, "text")
         slug = edits[0].unit.dictionary
-        return self._bounded(slug, "", _silent, lambda stop: edit_and_continue(sounds.runtime(), sounds.store, edits, text, n_tokens, seed, stop))
+        return self._bounded(slug, "", tell, lambda stop: edit_and_continue(sounds.runtime(), sounds.store, edits, text, n_tokens, seed, stop))
 
 
 class _Clock:
@@ -230,10 +240,6 @@ class _Clock:
 
     def give_up(self) -> None:
         self._given_up = True
-
-
-def _silent(share: float, words: str) -> None:
-    """Programs are told when it is done."""
 
 
 def _check(edits: Sequence[Edit]) -> None:

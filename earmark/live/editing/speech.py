@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +25,8 @@ from ...runtime import Opened, Runtime
 from ...shelf.store import Store
 from ...speech import Speech
 from ...units import FrameGrid, Waveform
+from ..line.turns import Tell, quiet
 from .apply import check_editable, model_of_edits, replacing_edits, through_saes
-
-if TYPE_CHECKING:
-    from ..line.model import Tell
 
 MAX_SOUND_S = 120
 TOKENS_A_SECOND, MORE_TOKENS = 10, 24
@@ -91,7 +89,7 @@ def edit_speech(
     store: Store,
     edits: Sequence[Edit],
     sound: Waveform,
-    tell: Tell = lambda share, words: None,
+    tell: Tell = quiet,
     stop: Callable[[], bool] = lambda: False,
 ) -> EditedSpeech:
     """One run of the model that goes all ways, while it is held. Raises BadInput for a sound that is too long, for edits that cannot be made and

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,9 @@ from ...errors import Stopped
 from ...models.base import TextModel, next_token_losses
 from ...runtime import Runtime
 from ...shelf.store import Store
+from ..line.turns import Tell, quiet
 from .apply import model_of_edits
 from .passing import TextEdits, text_model
-
-if TYPE_CHECKING:
-    from ..line.model import Tell
 
 T = TypeVar("T")
 
@@ -99,7 +97,7 @@ def edit_text(
     store: Store,
     edits: Sequence[Edit],
     text: str,
-    tell: Tell = lambda share, words: None,
+    tell: Tell = quiet,
     stop: Callable[[], bool] = lambda: False,
 ) -> EditedText:
     """Two passes over a text, three where all that is edited are SAEs; the model is held for one at a time.

@@ -6,6 +6,7 @@ visitors bring, under a digest of its settings and its text; until it leaves, it
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 import threading
@@ -21,6 +22,7 @@ from ...machine import told
 from ...shelf.catalog import DictionaryEntry
 from ...shelf.hub import HERE, find_model
 from ..line.kept import Brought, Kept
+from ..line.turns import Durations, Wait
 from .material import Source, check_model, take
 from .run import Run, made
 
@@ -66,6 +68,7 @@ class Lab:
         self.kept: Kept[Run] = Kept(RUNS_BYTES, gone=self._take_back)
         self._jobs: dict[str, Job] = {}
         self._pool = ThreadPoolExecutor(1, "lab")
+        self._took = Durations()
         self._lock = threading.Lock()
 
     # -- what can be trained on --------------------------------------------------------------------------------------------
@@ -157,20 +160,27 @@ class Lab:
         job.seen, points = max(job.seen, time.monotonic()), tuple(job.points)
         told = {"state": job.state, "step": len(points), "n_steps": job.experiment.n_steps, "token": job.token, "problem": job.problem}
         if job.state == "waiting":
-            told["before"] = self._before(job)
+            wait = self._wait(job)
+            told |= {"before": wait.n_before, "waits": wait.words}
         if points:
-            done = min(len(points), job.experiment.n_steps)
-            left_s = (time.monotonic() - job.began) / done * (job.experiment.n_steps - done)
             kept = points[:: -(-len(points) // N_POINTS)]
             kept = kept if kept[-1] is points[-1] else (*kept, points[-1])
-            told |= {"left_s": round(left_s, 1), "fvu": points[-1].fvu, "steps": [p.step for p in kept]}
+            told |= {"left_s": round(self._remaining_s(job), 1), "fvu": points[-1].fvu, "steps": [p.step for p in kept]}
             told["losses"] = {name: [p.losses[name] for p in kept] for name in points[-1].losses}
         return told
 
-    def _before(self, job: Job) -> int:
-        """How many trainings come first."""
-        unfinished = [j for j in self._jobs.values() if j.state not in OVER]
-        return next((n for n, j in enumerate(unfinished) if j is job), 0)
+    def _wait(self, job: Job) -> Wait:
+        """Until the trainings that come first are over."""
+        unfinished = [j for j in list(self._jobs.values()) if j.state not in OVER]
+        before = list(itertools.takewhile(lambda j: j is not job, unfinished))
+        return Wait(len(before), sum(map(self._remaining_s, before)))
+
+    def _remaining_s(self, job: Job) -> float:
+        """Of a training under way as fast as it has been so far; of one that waits as long as others took."""
+        done = min(len(job.points), job.experiment.n_steps)
+        if not done:
+            return self._took.usual_s("train")
+        return (time.monotonic() - job.began) / done * (job.experiment.n_steps - done)
 
     def _left(self, job: Job) -> bool:
         return time.monotonic() - job.seen > self._left_s
@@ -184,7 +194,8 @@ class Lab:
             return
         try:
             job.state = "reading"
-            material = self._sounds.run(lambda: take(self._sounds.runtime(), job.experiment, job.source))
+            kind = "sound" if job.source.sound else "text"
+            material = self._sounds.run(lambda: take(self._sounds.runtime(), job.experiment, job.source), kind, within=True)
             job.state, job.began = "training", time.monotonic()
             with told():
                 fitted = fit(material.x, job.experiment, job.points.append, lambda: job.stop or self._left(job), self._limit_s)
@@ -192,6 +203,7 @@ class Lab:
                 job.state = "gone"
                 return
             job.token = self._keep(made(job.experiment, job.source, material, fitted))
+            self._took.note("train", time.monotonic() - job.began)
             job.state = "done"
         except EarmarkError as error:
             job.problem, job.state = str(error), "failed"

@@ -6,11 +6,9 @@ Nothing heavy is imported before a model is wanted.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,16 +20,20 @@ from ...machine import told
 from ...shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ...shelf.store import Store
 from ...units import SAMPLE_RATE_HZ, Waveform
+from .turns import Kind, Tell, Turns, quiet
 
 if TYPE_CHECKING:
     from ...runtime import Runtime
     from ..checkpoints.facts import Facts
 
 T = TypeVar("T")
-Tell = Callable[[float, str], object]
-"""takes the share that is done, and what is being done"""
 
 RUN_S = 120
+"""how long a turn may take"""
+SOON_S, EVERY_S = 0.05, 0.5
+"""when those who wait are told so first, and how often then"""
+DOING: dict[Kind, str] = {"sound": "Listening", "text": "Reading"}
+"""kind of work -> what is said when its turn has come"""
 
 
 @dataclass(frozen=True)
@@ -45,26 +47,24 @@ class State:
 
 
 class Line:
-    """The models in memory, and the one thread that runs them."""
+    """The models in memory, and the turns of those who want them run."""
 
     def __init__(self, store: Store, run_s: float = RUN_S):
         self.store = store
         self._run_s = run_s
-        self._model = ThreadPoolExecutor(1, "model")
+        self.turns = Turns()
         self._fetching = ThreadPoolExecutor(2, "fetch")
         self._loading: dict[str, Future[None]] = {}
         self._progress: dict[str, str] = {}
         self._facts: dict[str, Facts] = {}
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
-        self._began: float | None = None
-        """when the run that the model is at began, on the monotonic clock"""
 
     def warm(self, slug: str) -> State:
         """Start loading a dictionary's model in the background, unless that has been done, and say how far it is. Nothing is fetched."""
         with self._lock:
             if self._idle(slug) and not self.far(slug):
-                self._loading[slug] = self._model.submit(self._open, slug)
+                self._loading[slug] = self.turns.take("load", lambda: self._open(slug), within=True).done
         return self.state(slug)
 
     def open(self, slug: str) -> State:
@@ -122,18 +122,9 @@ class Line:
             find_checkpoint(entry, settings, terms)
         self._progress[slug] = "Opening and trying it."
         try:
-            self._model.submit(self._open, slug).result()
+            self.turns.take("load", lambda: self._open(slug), within=True).done.result()
         finally:
             self._progress.pop(slug, None)
-
-    def _timed(self, work: Callable[[], T]) -> T:
-        """On the model's thread; what the machine lacks is told as a sentence."""
-        self._began = time.monotonic()
-        try:
-            with told():
-                return work()
-        finally:
-            self._began = None
 
     def _open(self, slug: str) -> None:
         from ...inputs.mel import mel_grey
@@ -152,13 +143,30 @@ class Line:
             self._runtime = Runtime(self.store.settings, HERE)
         return self._runtime
 
-    def run(self, work: Callable[[], T]) -> T:
-        """On the one thread that runs the model. Raises BadInput when it takes too long."""
-        if self._began is not None and time.monotonic() - self._began > self._run_s:
-            raise BadInput("The model is busy with something that takes too long. What needs no model works on; try once more in some minutes.")
-        run = self._model.submit(copy_context().run, self._timed, work)  # progress is told to whoever has asked
+    def run(self, work: Callable[[], T], kind: Kind, tell: Tell = quiet, within: bool = False) -> T:
+        """On the one thread that runs the model, when it is its turn (`Turns.take`); until then who has asked is told their place.
+
+        Raises BadInput where too many wait, and when it takes too long. Who stops listening leaves the line.
+        """
+        pause = SOON_S
+
+        def begin() -> T:
+            if pause == EVERY_S:  # something else has been told meanwhile
+                tell(0.2, DOING.get(kind, "Beginning"))
+            with told():
+                return work()
+
+        turn = self.turns.take(kind, begin, within)
         try:
-            return run.result(self._run_s)
+            while not turn.begun.wait(pause):
+                pause = EVERY_S
+                if self.turns.spent_s() > self._run_s:
+                    raise BadInput("The model is busy with something that takes too long. What needs no model works on; try once more in some minutes.")
+                tell(0.0, self.turns.wait(turn).words)
+        except BaseException:
+            self.turns.leave(turn)
+            raise
+        try:
+            return turn.done.result(self._run_s)
         except TookTooLong:
-            run.cancel()  # it may not have begun: nobody waits for it any more
             raise BadInput(f"The model took longer than {self._run_s:.0f} s, and this was given up. Bring less, or try once more in a minute.") from None

@@ -12,7 +12,8 @@ from ...errors import BadInput, EarmarkError
 from ...shelf.store import Store
 from ...units import Analysis, Waveform
 from .kept import Brought, Clip, Kept, wav_of
-from .model import RUN_S, Line, State, Tell
+from .model import RUN_S, Line, State
+from .turns import Tell, quiet
 
 if TYPE_CHECKING:
     from ...inputs.audio import Limits
@@ -80,7 +81,7 @@ class Sounds(Line):
         """The ticket with which the sound in a file's bytes waits for the model. Raises BadInput for what cannot be read."""
         return self._brought.put(Brought(*self.decode(data), sample))
 
-    def listen(self, slug: str, ticket: str, tell: Tell = lambda share, words: None) -> str:
+    def listen(self, slug: str, ticket: str, tell: Tell = quiet) -> str:
         """The token of the clip that a brought sound becomes: run through the model once, kept. Raises BadInput for a ticket that is used or too old."""
         self._hears(slug)
         brought = self._brought.get(ticket)
@@ -88,32 +89,33 @@ class Sounds(Line):
         if brought is None:
             raise BadInput("The sound is not here any more. Bring it once more.")
         tell(0.3, "Listening" if self.state(slug).name == "ready" else "Loading the model")
-        return self.kept.put(self.run(lambda: self._clip(slug, brought.waveform, brought.notices, brought.sample, tell)))
+        return self.kept.put(self.run(lambda: self._clip(slug, brought.waveform, brought.notices, brought.sample, tell), "sound", tell))
 
     def heard(self, slug: str, sample: str) -> Clip | None:
         """A clip of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""
         return self.kept.get(self._name(slug, sample))
 
-    def hear(self, slug: str, sample: str, tell: Tell = lambda share, words: None) -> None:
+    def hear(self, slug: str, sample: str, tell: Tell = quiet) -> None:
         """Run a clip of the corpus through a dictionary's layer, unless that has been done."""
         self._hears(slug)
         if self.heard(slug, sample) is None:
             tell(0.2, "Listening" if self.state(slug).name == "ready" else "Loading the model")
             waveform, _ = self.decode(self.sample(slug, sample))
-            self.kept.put(self.run(lambda: self._clip(slug, waveform, (), sample, tell, words=False)), self._name(slug, sample))
+            found = self.run(lambda: self._clip(slug, waveform, (), sample, tell, words=False), "sound", tell)
+            self.kept.put(found, self._name(slug, sample))
 
     def _name(self, slug: str, sample: str) -> str:
         entry = self.store.catalog.dictionary(slug)
         return f"{entry.corpus}/{sample}/{entry.model}/{entry.layer}"
 
-    def analyse(self, slug: str, data: bytes, top: int, order: str) -> Analysis:
+    def analyse(self, slug: str, data: bytes, top: int, order: str, tell: Tell = quiet) -> Analysis:
         """What the command `analyse` gives."""
         from ..analysis import analyse, check_order
 
         self._hears(slug)
         check_order(top, order)
         waveform, _ = self.decode(data)
-        return self.run(lambda: analyse(self.runtime(), self.store, slug, waveform, top=top, order=order))
+        return self.run(lambda: analyse(self.runtime(), self.store, slug, waveform, top=top, order=order), "sound", tell)
 
     def _hears(self, slug: str) -> None:
         """Raise BadInput for a dictionary that cannot take a sound now."""

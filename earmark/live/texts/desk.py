@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from ...errors import BadInput
 from ...units import TextAnalysis
 from ..line.kept import Kept
+from ..line.turns import Tell, quiet
 from .passage import Passage, check_text_dictionary
 
 if TYPE_CHECKING:
-    from ..line.model import Line, Tell
+    from ..line.model import Line
     from .splice import Spliced
 
 PASSAGES_BYTES, SPLICED_BYTES = 192_000_000, 48_000_000
@@ -49,7 +50,7 @@ class Texts:
         finally:
             path.unlink(missing_ok=True)
 
-    def read(self, slug: str, text: str, tell: Tell = lambda share, words: None) -> str:
+    def read(self, slug: str, text: str, tell: Tell = quiet) -> str:
         """Run a text through the model once, unless that has been done; its token. Raises BadInput for what cannot be read."""
         from ...inputs.text import check_text
 
@@ -58,7 +59,7 @@ class Texts:
         token = self.name(slug, text)
         if self.kept.get(token) is None:
             tell(0.4, "Reading" if self._line.state(slug).name == "ready" else "Loading the model")
-            self.kept.put(self._line.run(lambda: self._passage(slug, text)), token)
+            self.kept.put(self._line.run(lambda: self._passage(slug, text), "text", tell), token)
         return token
 
     def _passage(self, slug: str, text: str) -> Passage:
@@ -70,21 +71,21 @@ class Texts:
         """A text of the corpus that has been run through a dictionary's layer, for whoever asked; None where it is not kept."""
         return self.kept.get(self._window_name(slug, sample))
 
-    def read_window(self, slug: str, sample: str, tell: Tell = lambda share, words: None) -> None:
+    def read_window(self, slug: str, sample: str, tell: Tell = quiet) -> None:
         """Run a text of the corpus through a dictionary's layer, unless that has been done."""
         from .passage import read_window
 
         self._check(slug)
         if self.window(slug, sample) is None:
             tell(0.4, "Reading" if self._line.state(slug).name == "ready" else "Loading the model")
-            found = self._line.run(lambda: read_window(self._line.runtime(), self._line.store, slug, sample))
+            found = self._line.run(lambda: read_window(self._line.runtime(), self._line.store, slug, sample), "text", tell)
             self.kept.put(found, self._window_name(slug, sample))
 
     def _window_name(self, slug: str, sample: str) -> str:
         e = self._line.store.catalog.dictionary(slug)
         return f"{e.corpus}/{sample}/{e.model}/{e.layer}"
 
-    def splice(self, slug: str, text: str, tell: Tell = lambda share, words: None) -> None:
+    def splice(self, slug: str, text: str, tell: Tell = quiet) -> None:
         """Run a text without and with an SAE, unless that has been done. Raises BadInput for what is no SAE of a language model."""
         from .splice import check_splice, splice
 
@@ -92,21 +93,21 @@ class Texts:
         check_splice(self._line.store, slug)
         if self.spliced(slug, text) is None:
             tell(0.3, "Reading three times: plainly, through the SAE, and with zeros")
-            found = self._line.run(lambda: splice(self._line.runtime(), self._line.store, slug, text))
+            found = self._line.run(lambda: splice(self._line.runtime(), self._line.store, slug, text), "splice", tell)
             self._spliced.put(found, f"{slug}/{self.name(slug, text)}")
 
     def spliced(self, slug: str, text: str) -> Spliced | None:
         """What `splice` has found, as long as it is kept."""
         return self._spliced.get(f"{slug}/{self.name(slug, text)}")
 
-    def analyse(self, slug: str, text: str, top: int, order: str) -> TextAnalysis:
+    def analyse(self, slug: str, text: str, top: int, order: str, tell: Tell = quiet) -> TextAnalysis:
         """What the command `analyse --text` gives."""
         from ..analysis import check_order
         from .passage import analyse_text
 
         self._check(slug)
         check_order(top, order)
-        return self._line.run(lambda: analyse_text(self._line.runtime(), self._line.store, slug, text, top=top, order=order))
+        return self._line.run(lambda: analyse_text(self._line.runtime(), self._line.store, slug, text, top=top, order=order), "text", tell)
 
     def forget(self, token: str) -> None:
         passage = self.kept.get(token)

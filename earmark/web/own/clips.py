@@ -47,8 +47,9 @@ def clip_routes(desk: Desk) -> list[Route]:
 
     @answered
     async def state(request: Request) -> Response:
-        found = desk.state(request.path_params["dictionary"])
-        return private(JSONResponse({"state": found.name, "text": found.text}))
+        found, wait = desk.state(request.path_params["dictionary"]), desk.turns.wait()
+        text = f"{found.text} {wait.beforehand}" if found.name == "ready" and wait.n_before else found.text
+        return private(JSONResponse({"state": found.name, "text": text, "waiting": wait.n_before, "wait_s": round(wait.seconds, 1)}))
 
     @answered
     async def open_(request: Request) -> Response:

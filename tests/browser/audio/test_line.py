@@ -47,7 +47,9 @@ def test_look_ups_do_not_wait_behind_the_model_and_those_who_wait_are_told(brows
         first.open("/?tab=audio&dictionary=toy-sae").locator("[data-try]").first.click()
         first.page.wait_for_selector("#em-audio-answer .progress-level")
         second.open("/?tab=audio&dictionary=toy-sae").locator("[data-try]").nth(1).click()
-        second.page.wait_for_function("document.querySelector('#em-audio-answer').innerText.includes('queue: 1/')")
+        second.page.wait_for_function("document.querySelector('#em-audio-answer').innerText.includes('1 is before you, about ')")
+        beforehand = "document.querySelector('[data-model-state]').innerText"
+        second.page.wait_for_function(f"{beforehand}.includes('2 are at the model or wait for it: what is brought now has its turn in about ')")
         begun = time.monotonic()
         second.open("/?tab=feature&dictionary=toy-sae&unit=3")
         assert second.page.locator("#em-feature h1").inner_text() == "Feature 3" and time.monotonic() - begun < 10
@@ -65,15 +67,15 @@ def test_when_the_line_is_full_a_sentence_says_so_and_the_form_works_on(browser:
     go = threading.Event()
     listen = app.desk._clip
     monkeypatch.setattr(app.desk, "_clip", lambda *args: (go.wait(30), listen(*args))[1])
-    monkeypatch.setattr(app.queue, "max_size", 1)
+    monkeypatch.setattr(app.desk.turns, "_most", 2)
     visitors = [Visitor(browser.new_context().new_page(), app.base) for _ in range(3)]
     try:
-        for visitor, waits in zip(visitors[:2], (".progress-level", ".progress-text:has-text('queue')"), strict=True):
+        for visitor, waits in zip(visitors[:2], ("Listening", "1 is before you"), strict=True):
             visitor.open("/?tab=audio&dictionary=toy-sae").locator("[data-try]").first.click()
-            visitor.page.wait_for_selector(f"#em-audio-answer {waits}")
+            visitor.page.wait_for_selector(f"#em-audio-answer .progress-level:has-text('{waits}')")
         late = visitors[2].open("/?tab=audio&dictionary=toy-sae")
         late.locator("[data-try]").first.click()
-        late.wait_for_function("document.querySelector('[data-say]').innerText.includes('line')")
+        assert "2 are waiting for the model, which is all there is room for" in late.wait_for_selector("#em-audio-answer [role=alert]").inner_text()
         go.set()
         visitors[1].page.wait_for_selector("#em-audio-hits article.em-hit.drawn", timeout=30_000)
         late.locator("[data-try]").nth(1).click()
@@ -82,6 +84,33 @@ def test_when_the_line_is_full_a_sentence_says_so_and_the_form_works_on(browser:
         go.set()
         for visitor in visitors:
             visitor.page.context.close()
+
+
+def test_programs_are_told_their_place_too_and_who_leaves_is_not_waited_for(browser: Browser, app: Inside, client: Client, tmp_path):
+    go, turns = threading.Event(), app.desk.turns
+    held = turns.take("sound", lambda: go.wait(30))
+    page = browser.new_context().new_page()
+    try:
+        Visitor(page, app.base).open("/?tab=audio&dictionary=toy-sae").locator("[data-try]").first.click()
+        page.wait_for_selector("#em-audio-answer .progress-level:has-text('1 is before you')")
+        job = client.submit(handle_file(save(tmp_path, "mine.wav", sound(9, 2.0))), "toy-sae", 5, "peak", api_name="/analyse_audio")
+        told = until(lambda: [unit.desc for unit in job.status().progress_data or ()])
+        assert told[0].startswith("2 are before you, about ")
+        page.context.close()
+        assert until(lambda: turns.wait().n_before == 2), "only the program is left"
+        go.set()
+        assert len(job.result(60)["hits"]) == 5 and held.done.result()
+    finally:
+        go.set()
+
+
+def until(found, limit_s: float = 20.0):
+    """What `found` gives, as soon as it is something."""
+    end = time.monotonic() + limit_s
+    while not (value := found()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return value
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,12 +24,10 @@ from ....runtime import Opened, Runtime
 from ....shelf.store import Store
 from ....speech import Span
 from ....units import UnitId
+from ...line.turns import Tell, quiet
 from ..passing import text_model
 from ..text import Tokens, changed_most
 from .samples import N_NEXT_TOKENS, NEAR_S, Ran, run_sound, run_text
-
-if TYPE_CHECKING:
-    from ...line.model import Tell
 
 N_EXAMPLES = 8
 CLEAR = 0.05
@@ -113,7 +111,7 @@ def unit_effect(
     runtime: Runtime,
     store: Store,
     unit: UnitId,
-    tell: Tell = lambda share, words: None,
+    tell: Tell = quiet,
     stop: Callable[[], bool] = lambda: False,
 ) -> UnitEffect:
     """Three runs over each of the unit's strongest samples, 8 at most; the model is held for one sample at a time.
