@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..cards import UnitLabel
 from ..errors import BadInput, EarmarkError
+from ..links import MAX_TEXT
 from ..shelf.store import Store
 from .media import modality_of
 from .records import number
@@ -112,7 +113,8 @@ def is_label(query: str, label: str) -> bool:
 
 
 def words_of(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
+    """Each once."""
+    return list(dict.fromkeys(re.findall(r"\w+", text.casefold())))
 
 
 # -- one dictionary, all of them -------------------------------------------------------------------------------------------
@@ -158,7 +160,10 @@ def _times(lines: Sequence[Sequence[str]], words: Sequence[str]) -> NDArray[np.i
 
 
 def find(store: Store, text: str, n: int | None = None) -> tuple[Found, ...]:
-    """The first n units (all: None) of all dictionaries with tables that `text` finds. Raises BadInput for an empty text or n out of range."""
+    """The first n units (all: None) of all dictionaries with tables that `text` finds.
+
+    Raises BadInput for an empty text, one beyond MAX_TEXT and n out of range.
+    """
     _check(text, n)
     found: list[Found] = []
     for slug in store.catalog.dictionaries:
@@ -171,7 +176,10 @@ def find(store: Store, text: str, n: int | None = None) -> tuple[Found, ...]:
 
 
 def find_labels(store: Store, text: str, n: int = 50) -> tuple[Found, ...]:
-    """Units of all dictionaries whose label is what `text` asks for, best score first. Raises BadInput for an empty text or n out of range."""
+    """Units of all dictionaries whose label is what `text` asks for, best score first.
+
+    Raises BadInput for an empty text, one beyond MAX_TEXT and n out of range.
+    """
     _check(text, n)
     found = []
     for slug in store.catalog.dictionaries:
@@ -192,6 +200,8 @@ def found_json(found: Iterable[Found]) -> list[dict[str, Any]]:
 def _check(text: str, n: int | None) -> None:
     if not text.strip():
         raise BadInput("Nothing to look for. Give a phone (sk, /s k/), a word, a class such as nasal, silence or comma, or a unit's number.")
+    if len(text) > MAX_TEXT:
+        raise BadInput(f"What to look for has {len(text):,} characters; at most {MAX_TEXT} are looked for.")
     if n is not None and not 1 <= n <= MAX_FOUND:
         raise BadInput(f"n is {n}; 1 to {MAX_FOUND} units can be listed.")
 

@@ -159,7 +159,9 @@ def test_dragging_and_shift_clicking_choose_a_stretch(visitor: Visitor):
 def test_on_a_phone_the_answer_comes_into_sight(visitor: Visitor):
     page = visitor.open("/?tab=text")
     bring(page, "the cat sat on the mat. " * 16)
-    page.wait_for_function("(() => { const box = document.querySelector('.em-reader').getBoundingClientRect(); return box.top >= 0 && box.top < innerHeight - 80; })()")
+    page.wait_for_function(
+        "(() => { const box = document.querySelector('.em-reader').getBoundingClientRect(); return box.top >= 0 && box.top < innerHeight - 80; })()"
+    )
 
 
 def test_long_texts_are_in_no_address_and_can_be_forgotten(visitor: Visitor, app):

@@ -134,3 +134,9 @@ def test_of_texts_the_words_around_the_peak_are_searched(tmp_path: Path) -> None
         assert abs(found.get(unit, 0) - times) <= 1  # a word that is cut at the edge may count or not
     why = {f.unit: f.why for f in find(store, "money") if f.dictionary == text_shelf.SAE}
     assert why[text_shelf.MONEY].endswith(f" · read in {found[text_shelf.MONEY]} of 5") and found[text_shelf.MONEY] >= 4
+
+
+def test_a_word_said_often_is_looked_for_once_and_a_flood_not_at_all(store: Store) -> None:
+    assert find(store, "sk " * 60) == find(store, "sk sk") and find(store, "sk sk")
+    with pytest.raises(BadInput, match="has 201 characters; at most 200"):
+        find(store, "a" * 201)

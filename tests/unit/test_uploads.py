@@ -91,6 +91,12 @@ def test_a_file_is_gone_when_it_has_been_read_whatever_it_was(page: httpx.Client
     assert files(folder) == []
 
 
+def test_two_who_send_the_same_file_both_have_it_read(page: httpx.Client) -> None:
+    paths = [send(page).json()[0] for _ in range(2)]
+    assert paths[0] != paths[1]
+    assert all('"hits"' in called(page, "analyse_audio", held(path), "toy-sae", 5, "peak") for path in paths)
+
+
 def test_a_file_that_nobody_reads_leaves_by_age_with_its_folder(page: httpx.Client, folder: Path) -> None:
     send(page)
     now = time.time()
