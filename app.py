@@ -67,7 +67,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
         "theme": THEME,
         "css": page_style(),
         "head": None if page else page_head(),
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
         "run_history": False,
         "ssr_mode": False,
         "enable_monitoring": False,
