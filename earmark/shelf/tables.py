@@ -11,7 +11,8 @@ import os
 import shutil
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ class Table:
 
     def __init__(self, folder: Path, spec: TableSpec, manifest: dict[str, Any], path_of: Callable[[str], Path] | None = None):
         """`path_of` gives the path of a file by its name, where it does not simply lie in the folder."""
-        self._spec = spec
+        self._spec, self._folder = spec, folder.name
         self._lock = threading.Lock()
         names = sorted(n for n in manifest["files"] if n.startswith(spec.name + "-") and n.endswith(".parquet"))
         if not names:
@@ -188,8 +189,10 @@ class Table:
                 self._groups.append((f, g))
                 self._starts.append(self._starts[-1] + group.num_rows)
                 if column is not None:
-                    self._first_keys.append(group.column(column).statistics.min)
-                    self._last_keys.append(group.column(column).statistics.max)
+                    with self._reading():
+                        told = group.column(column).statistics
+                        self._first_keys.append(told.min)
+                        self._last_keys.append(told.max)
 
     @property
     def n_rows(self) -> int:
@@ -205,7 +208,7 @@ class Table:
 
     def group(self, number: int, columns: list[str] | None = None) -> pa.Table:
         f, g = self._groups[number]
-        with self._lock:
+        with self._reading():
             return self._whole(self._files[f].read_row_group(g, columns=columns, use_threads=False), columns)
 
     def rows_of(self, key: int, columns: list[str] | None = None) -> pa.Table:
@@ -229,11 +232,21 @@ class Table:
 
     def all(self, columns: list[str] | None = None) -> pa.Table:
         """The whole table, or some of its columns."""
-        with self._lock:
+        with self._reading():
             return self._whole(pa.concat_tables([file.read(columns=columns, use_threads=False) for file in self._files]), columns)
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One reader at a time. Raises BadTable for pages that are no table's: a manifest from elsewhere may vouch for anything."""
+        try:
+            with self._lock:
+                yield
+        except (OSError, pa.ArrowException, AttributeError, ValueError) as error:
+            raise BadTable(f"The table '{self._spec.name}' of '{self._folder}' cannot be read ({type(error).__name__}). Fetch or build it again.") from None
+
     def _whole(self, table: pa.Table, columns: list[str] | None) -> pa.Table:
-        """What was read, with nulls for columns that were asked for and that these files are too old to have."""
+        """What was read, looked through, with nulls for columns that were asked for and that these files are too old to have."""
+        table.validate(full=True)  # offsets, lengths and letters: a wrong one is read without a word, and found much later
         if not self._lacking:
             return table
         names = self._spec.schema.names if columns is None else columns
@@ -252,7 +265,9 @@ def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> pq.P
         raise BadTable(f"{name} is missing. Fetch or build it again.") from None
     except (OSError, pa.ArrowException) as error:
         raise BadTable(f"{name} cannot be read ({type(error).__name__}). Fetch or build it again.") from None
-    found = file.schema_arrow.names
-    if found != [name for name in spec.schema.names if name in found or name not in spec.added]:
+    found = file.schema_arrow
+    if found.names != [name for name in spec.schema.names if name in found.names or name not in spec.added]:
         raise BadTable(f"{name} has other columns than this Earmark reads. Build it again.")
+    if other := [name for name in found.names if found.field(name).type != spec.schema.field(name).type]:
+        raise BadTable(f"{name} has columns of other types than this Earmark reads: {', '.join(other)}. Build it again.")
     return file

@@ -34,6 +34,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "sounds": Kind(600, 6.0, 150),
     "checkpoints": Kind(600, 6.0, 150),
+    "tables": Kind(300, 6.0, 150),
 }
 
 GUARD: dict[str, Kind] = {"misdeeds": Kind(15, 0.5, 50)}

@@ -137,6 +137,8 @@ def rows(parquet: pq.ParquetFile, columns: list[str], file_name: str, n_at_once:
     while True:
         try:
             batch = next(batches, None)
+            if batch is not None:
+                batch.validate(full=True)  # letters that are none would be found only when they are looked at
         except (pa.ArrowException, OSError) as error:
             yield Broken(f"{file_name}, row {number + 1}", f"The rows from here on cannot be read ({type(error).__name__}).")
             return
