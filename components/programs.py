@@ -63,7 +63,7 @@ def endpoints(store: Store) -> None:
         """Units of all dictionaries by what a person would type, each with why it matches: labels first, then what their strongest samples say.
 
         Args:
-            text: a phone (sk, /s k/), a word, a class such as nasal or comma, part of a transcript, or a unit's number
+            text: a phone (sk, /s k/, /ʃ/), a word, a class such as nasal or comma, part of a transcript, or a unit's number
             n: how many units, 1 to 500
         """
         return found_json(find(store, text, n))

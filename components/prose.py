@@ -204,11 +204,9 @@ def amount_in(edits: Sequence[Edit], dictionary: str, unit: int) -> str:
     return next((amount(edit) for edit in edits if edit.unit == UnitId(dictionary, unit)), "")
 
 
-def label_figures(label: UnitLabel, words: Words = WORDS["audio"]) -> str:
-    """How well a label holds, on the half of the corpus that did not choose it."""
-    area = "" if label.auroc is None else f", AUROC {label.auroc:.2f}"
-    lift = f"{short(label.lift)} times as often as elsewhere"
-    return f"{percent(label.precision)} of its strongest activity, {lift}{area}; on {words.samples} that did not choose it"
+def label_holds(label: UnitLabel, words: Words = WORDS["audio"]) -> str:
+    """How well a label holds, in one plain sentence."""
+    return f"true of {percent(label.precision)} of the {words.positions} where it is strongest"
 
 
 def quantile_note(words: Words) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .phones import shown_label
 from .units import UnitId
 
 if TYPE_CHECKING:
@@ -135,6 +136,11 @@ class UnitLabel:
     auroc: float | None
     """of the unit's peak in a sample for whether the sample contains the label"""
     n_active: int
+
+    @property
+    def shown(self) -> str:
+        """As people read it."""
+        return shown_label(self.kind, self.text)
 
 
 @dataclass(frozen=True)

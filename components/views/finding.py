@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from earmark.errors import EarmarkError, NotFound
 from earmark.links import BrowseView, Link
+from earmark.phones import IPA, in_ipa, shown_label
 from earmark.shelf.store import Store
 from earmark.units import UnitId
-from earmark.web.find import Found, clips_saying, find
+from earmark.web.find import Found, clips_saying, find, query_of
 
 from .. import prose
 from .rows import Row, unit_row
 
 N_SHOWN, N_CLIPS = 24, 8
 """rows of each section, clips"""
-EXAMPLES = ("sk", "nasal", "silence", "comma", "money", "42")
+EXAMPLES = ("sk", "/ʃ/", "nasal", "silence", "comma", "money", "42")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Section:
     """Units that were found in one way."""
 
     title: str
+    how: str
+    """how they were found, after their number"""
     rows: tuple[tuple[str, Row], ...]
     """the dictionary in words, and the unit"""
     n_found: int
@@ -62,6 +65,16 @@ class FindPage:
     """what one could type, with the address of its results"""
     problems: tuple[str, ...] = ()
     """why something that was found cannot be shown"""
+    nothing: str = ""
+    """why nothing was found"""
+    phones: tuple[tuple[str, str, str], ...] = ()
+    """every phone, its IPA and the address of its results, where what stands in slashes is none"""
+
+    @property
+    def said(self) -> str:
+        """`62 units by their label, 2,733 by what is said in their strongest samples`."""
+        counts = [f"{prose.count(s.n_found)}{(' units' if s.n_found > 1 else ' unit') if not n else ''} {s.how}" for n, s in enumerate(self.sections)]
+        return ", ".join(counts)
 
 
 def find_page(store: Store, link: Link) -> FindPage:
@@ -73,12 +86,34 @@ def find_page(store: Store, link: Link) -> FindPage:
     by_number = [f for f in found if f.by_number]
     by_label = [f for f in found if f.by_label and not f.by_number]
     by_words = [f for f in found if not f.by_label and not f.by_number]
-    parts = (("Their number", by_number), ("Their label", by_label), ("Their strongest samples", by_words))
+    parts = (
+        ("Their number", "by their number", by_number),
+        ("Their label", "by their label", by_label),
+        ("Their strongest samples", "by what is said or read in their strongest samples", by_words),
+    )
     problems: dict[str, None] = {}
-    sections = tuple(Section(title, _rows(store, part[:N_SHOWN], problems), len(part)) for title, part in parts if part)
+    sections = tuple(Section(title, how, _rows(store, part[:N_SHOWN], problems), len(part)) for title, how, part in parts if part)
     places = tuple(_place(store, slug, text, [f for f in found if f.dictionary == slug]) for slug in dict.fromkeys(f.dictionary for f in found))
     clips, n_clips = _clips(store, text, problems)
-    return FindPage(text, len(found), sections, places, clips, n_clips, examples, tuple(problems))
+    return FindPage(text, len(found), sections, places, clips, n_clips, examples, tuple(problems), _nothing(text), _phones(text))
+
+
+def _nothing(text: str) -> str:
+    """What to say where nothing answers."""
+    query = query_of(text)
+    if query.unknown:
+        said = f"“{'” and “'.join(query.unknown)}” {'is no phone' if len(query.unknown) == 1 else 'are no phones'}"
+        return f"{said}. In slashes stand phones, as the CMU dictionary writes them or in IPA."
+    if query.slashed:
+        named = " and ".join(shown_label("phone", f"/{' '.join(phones)}/") for phones in query.sounds)
+        return f"No unit's label has {named}. What stands in slashes is looked for in labels alone."
+    return f"Nothing answers to “{text}”: no label, no unit's number, and nothing said in any unit's five strongest samples."
+
+
+def _phones(text: str) -> tuple[tuple[str, str, str], ...]:
+    if not query_of(text).unknown:
+        return ()
+    return tuple((phone, in_ipa((phone,)), Link("find", browse=BrowseView(f"/{phone}/")).href()) for phone in IPA)
 
 
 def _clips(store: Store, text: str, problems: dict[str, None]) -> tuple[tuple[Clip, ...], int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.links import Link
+from earmark.phones import shown_label
 from earmark.shelf.catalog import DictionaryEntry
 from earmark.shelf.store import Store
 from earmark.units import UnitHit
@@ -89,9 +90,8 @@ def known_units(store: Store, slug: str, units: list[int]) -> dict[int, dict[str
 
 
 def label_of(known: Mapping[str, Any] | None) -> str | None:
-    """The label in what the tables say of a unit."""
-    label = known.get("label") if known else None
-    return label if isinstance(label, str) else None
+    """The label in what the tables say of a unit, as people read it."""
+    return shown_label(str(known["label_kind"]), known["label"]) if known and isinstance(known.get("label"), str) else None
 
 
 def words_of(known: Mapping[str, Any] | None) -> str:
@@ -105,7 +105,7 @@ def firing(entry: DictionaryEntry, hit: UnitHit, trace: TraceView, known: Mappin
         "unit": hit.unit,
         "name": prose.unit_name(entry.kind, hit.unit),
         "card": Link("feature", entry.slug, hit.unit).href(),
-        "label": hit.label,
+        "label": label_of(known),
         "heard": heard,
         "silent": known is None or bool(known["dead"]),
         "trace": trace,

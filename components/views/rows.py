@@ -11,6 +11,7 @@ from earmark.shelf.folders import Corpus
 
 from .. import prose
 from ..figures import log_share
+from .firing import label_of
 from .passages import Line, peak_lines
 
 
@@ -49,7 +50,7 @@ def unit_row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: f
         name=prose.unit_name(entry.kind, unit),
         href=Link("feature", entry.slug, unit).href(),
         dead=bool(row["dead"]),
-        label=row["label"] if isinstance(row["label"], str) else None,
+        label=label_of(row),
         heard=() if corpus.is_text else tuple(corpus.transcripts[s] for s in row["strongest"]),
         lines=peak_lines(corpus, row["strongest"], row["peaks_at"]),
         is_text=corpus.is_text,

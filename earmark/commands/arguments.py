@@ -116,7 +116,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     search = command("search", "units of all dictionaries by label, words or number; of one unit, samples by its peak", json_=True)
     search.add_argument("what", metavar="TEXT_OR_DICTIONARY", nargs="?", help="what to look for; before an index, the unit's dictionary")
     search.add_argument("index", type=int, nargs="?")
-    search.add_argument("--label", help="a phone (sk, /s k/), a word, or a class such as nasal, silence or comma, looked for in labels alone")
+    search.add_argument("--label", help="a phone (sk, /s k/, /ʃ/), a word, or a class such as nasal, silence or comma, looked for in labels alone")
     search.add_argument("--min", type=float, help="smallest peak")
     search.add_argument("--max", type=float, help="largest peak")
     search.add_argument("--absolute", action="store_true", help="compare magnitudes: negative values count as strongly as positive ones")

@@ -1,4 +1,4 @@
-"""What a person types, matched with units: a number, a label ("sk", "/s k/", "nasal", "comma"), words of the strongest samples.
+"""What a person types, matched with units: a number, a label ("sk", "/ʃ/", "nasal", "comma"), words of the strongest samples.
 
 The page, its JSON and the command line all search here, over every dictionary whose tables are on this machine and sound.
 """
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..cards import UnitLabel
 from ..errors import BadInput, EarmarkError
 from ..links import MAX_TEXT
+from ..phones import Sounds, bare_phones, phones_of, slashed, sounds_in
 from ..shelf.store import Store
 from .media import modality_of
 from .records import number
@@ -85,36 +86,77 @@ class Found:
 
 def label_why(label: UnitLabel) -> str:
     kind = "phones" if label.kind == "word" and label.text.startswith("/") else label.kind
-    return f"label: {kind} {label.text}, {label.precision:.0%} of its strongest activity"
+    return f"label: {kind} {label.shown}, {label.precision:.0%} of its strongest activity"
 
 
 # -- one label, one query --------------------------------------------------------------------------------------------------
 
 
-def label_fits(query: str, label: str) -> bool:
-    """Whether a label is what a query asks for: its phones, however they are spaced, its token, or words that begin as the query's words do."""
-    query = query.casefold().strip()
-    if is_label(query, label):
+@dataclass(frozen=True)
+class Query:
+    """What a person typed, taken apart."""
+
+    text: str
+    """all of it, in small letters"""
+    sounds: tuple[Sounds, ...]
+    """phones, of which a label has each"""
+    unknown: tuple[str, ...]
+    """what stands in slashes and is no phone"""
+    slashed: bool
+    """phones are meant, and no letters of any text"""
+    words: tuple[str, ...]
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The words that are looked for in what samples say."""
+        return () if self.slashed else self.words
+
+
+@lru_cache(maxsize=64)
+def query_of(text: str) -> Query:
+    """`units that like /s/` asks for a sound, `sk` for a sound or a word, `nasal` for a word."""
+    written, rest = slashed(text)
+    if written:
+        named = {name: phones_of(name) for name in written}
+        unknown = tuple(name for name, phones in named.items() if phones is None)
+        return Query(text.casefold().strip(), tuple(filter(None, named.values())), unknown, True, words_of(rest))
+    text = _UNQUOTED.sub(r"\1", text.casefold().strip()).strip()
+    phones = bare_phones(text)
+    return Query(text, (phones,) if phones else (), (), False, words_of(text))
+
+
+_UNQUOTED = re.compile('^[“"](.+)[”"]$')
+_SIDES = frozenset({"after", "before"})
+"""words around a sound that labels have, too; others around it are only how one speaks"""
+
+
+def label_fits(text: str, label: str) -> bool:
+    """Whether a label is what a query asks for: its phones, however they are spelt, its token, or words that begin as the query's words do."""
+    query, sounds = query_of(text), set(sounds_in(label))
+    if query.slashed:
+        return bool(query.sounds) and not query.unknown and sounds.issuperset(query.sounds) and _SIDES & {*query.words} <= {*words_of(label)}
+    if sounds & {*query.sounds} or is_label(text, label) or query.text in _tokens(label):
         return True
-    if query.startswith("/"):
-        return False
-    words = words_of(query)
     known = words_of(re.sub(r"/[^/]+/", " ", label.casefold()))
-    return bool(words) and all(any(k.startswith(w) for k in known) for w in words)
+    return bool(query.words) and all(any(k.startswith(w) for k in known) for w in query.words)
 
 
-def is_label(query: str, label: str) -> bool:
-    """Whether a query names a label, or the phones or the token within it, exactly."""
-    query, label = query.casefold().strip(), label.casefold()
-    phones = ["".join(found.split()) for found in re.findall(r"/([^/]+)/", label)]
-    asked = re.sub(r"[/\s]", "", query)
-    tokens = [found.strip() for found in re.findall("“([^”]*)”", label)]
-    return bool(asked and asked in phones) or (bool(query) and query in {label, *tokens})
+def _tokens(label: str) -> list[str]:
+    """What a label of texts quotes, without blanks around it."""
+    return [found.strip() for found in re.findall("“([^”]*)”", label.casefold()) if found.strip()]
 
 
-def words_of(text: str) -> list[str]:
+def is_label(text: str, label: str) -> bool:
+    """Whether a query names a label exactly: all of its phones with what is beside them, its token, or its words."""
+    query, sounds = query_of(text), tuple(sounds_in(label))
+    if sounds and {*sounds} == {*query.sounds}:
+        return _SIDES & {*query.words} == _SIDES & {*words_of(label)}
+    return bool(query.text) and query.text == _UNQUOTED.sub(r"\1", label.casefold()).strip()
+
+
+def words_of(text: str) -> tuple[str, ...]:
     """Each once."""
-    return list(dict.fromkeys(re.findall(r"\w+", text.casefold())))
+    return tuple(dict.fromkeys(re.findall(r"\w+", text.casefold())))
 
 
 # -- one dictionary, all of them -------------------------------------------------------------------------------------------
@@ -131,7 +173,7 @@ def matches(store: Store, slug: str, text: str) -> Matches:
         by_label[unit] = label_fits(text, label.text)
         exact[unit] = by_label[unit] and is_label(text, label.text)
     store.corpus(d.corpus, fetch=False)
-    times = _times(_lines(store, slug, d.revision), words_of(text))
+    times = _times(_lines(store, slug, d.revision), query_of(text).said)
     return Matches(slug, d.labels, _verb(store, slug), by_number, by_label, exact, times)
 
 
@@ -145,7 +187,7 @@ def _lines(store: Store, slug: str, revision: str) -> tuple[tuple[str, ...], ...
 
 def clips_saying(store: Store, slug: str, text: str) -> tuple[str, ...]:
     """The samples of the sounds that a dictionary's tables were built from in which each word of `text` begins a word; shortest first."""
-    corpus, words = store.corpus(store.dictionary(slug, fetch=False).corpus, fetch=False), words_of(text)
+    corpus, words = store.corpus(store.dictionary(slug, fetch=False).corpus, fetch=False), query_of(text).said
     if corpus.is_text or not words:
         return ()
     rows = [row for row, n in enumerate(_times([[line.casefold()] for line in corpus.transcripts], words)) if n]
@@ -199,7 +241,7 @@ def found_json(found: Iterable[Found]) -> list[dict[str, Any]]:
 
 def _check(text: str, n: int | None) -> None:
     if not text.strip():
-        raise BadInput("Nothing to look for. Give a phone (sk, /s k/), a word, a class such as nasal, silence or comma, or a unit's number.")
+        raise BadInput("Nothing to look for. Give a phone (sk, /ʃ/), a word, a class such as nasal, silence or comma, or a unit's number.")
     if len(text) > MAX_TEXT:
         raise BadInput(f"What to look for has {len(text):,} characters; at most {MAX_TEXT} are looked for.")
     if n is not None and not 1 <= n <= MAX_FOUND:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from ..cards import Example
 from ..errors import BadTable, NotFound
 from ..passages import around, visible
+from ..phones import shown_label
 from ..shelf.folders import Corpus
 from ..shelf.store import Store
 from ..units import KIND_NOUNS, UnitId
@@ -46,15 +47,16 @@ def share_picture(store: Store, unit: UnitId) -> bytes:
     """The 1200 x 630 picture of link previews."""
     card = store.card(unit)
     top = [e for e in card.examples if e.group == "top"]
+    label = shown_label(card.label.kind, card.label.text, ipa=False) if card.label else ""  # the pictures' font has no IPA
     if modality_of(store, unit.dictionary) == "text":
-        return share_text_png(unit_title(store, unit), place_of(store, unit.dictionary), card.label.text if card.label else "", top)
+        return share_text_png(unit_title(store, unit), place_of(store, unit.dictionary), label, top)
     mel = None
     if top:
         try:
             mel = store.corpus(store.dictionary(unit.dictionary).corpus).mel(top[0].sample)
         except NotFound:
             pass
-    lines = ([card.label.text] if card.label else []) + list(dict.fromkeys(e.transcript for e in top if e.transcript))
+    lines = ([label] if label else []) + [f"“{said}”" for said in dict.fromkeys(e.transcript for e in top if e.transcript)]
     return share_png(unit_title(store, unit), place_of(store, unit.dictionary), lines, mel, top[0] if top else None)
 
 
@@ -147,7 +149,7 @@ def description_of(store: Store, unit: UnitId) -> str:
     lines = [_passage(e) for e in top] if modality_of(store, unit.dictionary) == "text" else [e.transcript for e in top]
     heard = list(dict.fromkeys(filter(None, lines)))[:4]
     said = " · ".join(f"“{line}”" for line in heard) if heard else "sounds without words"
-    return f"{card.label.text + '. ' if card.label else ''}Fires on {said}. Active in {card.stats.density:.2%} of positions."
+    return f"{card.label.shown + '. ' if card.label else ''}Fires on {said}. Active in {card.stats.density:.2%} of positions."
 
 
 def _passage(example: Example) -> str:

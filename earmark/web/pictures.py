@@ -80,7 +80,7 @@ def strip_png(mels: Sequence[np.ndarray], peaks: Sequence[tuple[float, float]], 
 
 
 def share_png(title: str, place: str, lines: Sequence[str], mel: np.ndarray | None, example: Example | None) -> bytes:
-    """The picture that link previews show: a unit's name, its strongest sample with the trace, and what was heard. 1200 x 630."""
+    """The picture that link previews show: a unit's name, its strongest sample with the trace, and lines about it. 1200 x 630."""
     width, _ = SHARE_SIZE
     picture, draw = _titled(title, place)
     top, bottom = 186, 396
@@ -90,7 +90,7 @@ def share_png(title: str, place: str, lines: Sequence[str], mel: np.ndarray | No
         draw.text((64, top + 60), "No sample of the corpus makes it fire.", font=_font(36), fill=QUIET)
     y = bottom + 28
     for line in lines[:4]:
-        draw.text((64, y), _fit(draw, f"“{line}”", 30, width - 128), font=_font(30), fill=INK)
+        draw.text((64, y), _fit(draw, line, 30, width - 128), font=_font(30), fill=INK)
         y += 44
     return _png(picture.quantize(128, dither=Image.Dither.NONE))
 

@@ -14,8 +14,8 @@ def test_every_tab_searches(visitor, tab):
     visitor.does(lambda: page.press("#em-find", "Enter"))
     assert visitor.query() == {"tab": "find", "q": "money"}
     first = page.locator("#em-found .em-row").first
-    assert first.locator(".em-label").inner_text() == LABEL["label"]
-    assert "label: context before the word money, 80% of its strongest activity" in first.locator(".em-why").inner_text()
+    assert first.locator(".em-label").inner_text() == "before the word “money”"
+    assert "label: context before the word “money”, 80% of its strongest activity" in first.locator(".em-why").inner_text()
     assert page.locator("#em-found .em-why", has_text="heard in").count() > 3
     visitor.does(first.locator(".em-name").click)
     assert visitor.query()["unit"] == str(LABEL["unit"]) and visitor.query()["dictionary"] == SAE

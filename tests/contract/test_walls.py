@@ -12,7 +12,7 @@ import pytest
 from .tree import ROOT, dotted, imports, modules, packages, tree_of
 
 WORDS = (
-    "units", "cards", "speech", "swept", "passages", "health", "links", "parameters", "settings", "errors", "machine", "atomic", "edits", "lists",
+    "units", "cards", "phones", "speech", "swept", "passages", "health", "links", "parameters", "settings", "errors", "machine", "atomic", "edits", "lists",
     "experiments", "presets",
 )  # fmt: skip
 # Rooms of earmark/, each layer importing only from earlier ones (the words also from each other)

@@ -194,7 +194,7 @@ def test_a_preview_page_says_what_the_unit_hears_and_leads_on(client):
     answer = client.get(f"/f/{SAE}/3?min=2", headers={"x-forwarded-proto": "https", "x-forwarded-host": "example.org"})
     meta = dict(re.findall(r'<meta property="og:(\w+)" content="([^"]*)"', answer.text))
     assert answer.status_code == 200 and meta["title"].startswith("Feature 3 · tiny")
-    assert "before the word money" in meta["description"]
+    assert "before the word “money”" in meta["description"]
     assert meta["image"] == f"https://example.org/media/unit/{SAE}/3.png"
     page = "/?tab=feature&amp;dictionary=tiny-l2-sae&amp;unit=3&amp;min=2"
     assert f'content="0; url={page}"' in answer.text and f'<a href="{page}">' in answer.text

@@ -20,19 +20,21 @@ from earmark.settings import Settings
 from earmark.shelf.schema import LABELS
 from earmark.shelf.store import Store
 from earmark.shelf.tables import put_table
-from earmark.web.find import find, found_json, label_fits
+from earmark.web.find import clips_saying, find, found_json, label_fits
 from tests.fixtures import text_shelf
 from tests.fixtures.shelf import HOSTILE, LABEL, N_UNITS, NEURONS, RESIDUAL, SAE, TRANSCRIPTS, Shelf, break_table, build_shelf, copy_shelf
 
 SK = LABEL | {"unit": 5, "kind": "phone", "label": "/s k/", "precision": 0.61}
 SKY = LABEL | {"unit": 6, "kind": "word", "label": "sky", "precision": 0.93}
+SHIP = LABEL | {"unit": 9, "kind": "context", "label": "after /sh/", "precision": 0.99}
+SH = LABEL | {"unit": 10, "kind": "phone", "label": "/sh/", "precision": 0.55}
 COMMA = LABEL | {"unit": 8, "kind": "token", "label": "“,”", "precision": 0.72}
 
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     made = build_shelf(tmp_path_factory.mktemp("shelf"))
-    put_table(made.folder / NEURONS, LABELS, [SK, SKY, COMMA], {"labels": {}})
+    put_table(made.folder / NEURONS, LABELS, [SK, SKY, COMMA, SHIP, SH], {"labels": {}})
     return made
 
 
@@ -61,8 +63,26 @@ def test_labels_come_first_exact_ones_before_all_others(store: Store) -> None:
     assert [(f.dictionary, f.unit) for f in found[:2]] == [(NEURONS, 5), (NEURONS, 6)]
     assert found[0].why == "label: phone /s k/, 61% of its strongest activity"
     first = find(store, "money")[0]
-    assert (first.dictionary, first.unit) == (SAE, LABEL["unit"]) and first.why.startswith("label: context before the word money, 80%")
+    assert (first.dictionary, first.unit) == (SAE, LABEL["unit"]) and first.why.startswith("label: context before the word “money”, 80%")
     assert first.times == 0 or first.why.endswith(f" · heard in {first.times} of 5")
+
+
+@pytest.mark.parametrize("text", ["/sh/", "/ʃ/", "ʃ", "SH", "/SH/", "[ʃ]", "/ˈʃː/", "units that like /ʃ/"])
+def test_a_sound_is_found_in_labels_alone_itself_before_what_stands_beside_it(store: Store, text: str) -> None:
+    found = find(store, text)
+    assert [(f.dictionary, f.unit, f.exact, f.times) for f in found] == [(NEURONS, 10, True, 0), (NEURONS, 9, False, 0)]
+    assert found[0].why == "label: phone /sh/ (ʃ), 55% of its strongest activity" and found_json(found)[0]["label"] == "/sh/"
+    page = find_page(store, Link("find", browse=BrowseView(text)))
+    assert page.said == "2 units by their label" and not page.n_clips and [p.n_found for p in page.places] == [2]
+
+
+def test_letters_in_slashes_are_no_letters_of_any_text(store: Store) -> None:
+    assert len(find(store, "t")) > 20 and not find(store, "/t/") and not find(store, "/money/") and not clips_saying(store, SAE, "/t/")
+    page = find_page(store, Link("find", browse=BrowseView("/t/")))
+    assert page.nothing == "No unit's label has /t/. What stands in slashes is looked for in labels alone." and not page.phones
+    page = find_page(store, Link("find", browse=BrowseView("/xyz/")))
+    assert page.nothing.startswith("“xyz” is no phone. ") and len(page.phones) == 39
+    assert ("sh", "ʃ", Link("find", browse=BrowseView("/sh/")).href()) in page.phones
 
 
 def test_a_number_finds_its_unit_in_every_dictionary(store: Store) -> None:

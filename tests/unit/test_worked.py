@@ -17,7 +17,7 @@ from earmark.settings import Settings
 from earmark.shelf.catalog import Suggestion, read_catalog
 from earmark.shelf.store import Store
 from tests.fixtures import text_shelf
-from tests.fixtures.shelf import LABEL, N_UNITS, SAE, build_shelf
+from tests.fixtures.shelf import N_UNITS, SAE, build_shelf
 
 PICKED = f"""suggested = "Picked by hand & ear."
 suggestions = [
@@ -47,7 +47,7 @@ def store(tmp_path: Path) -> Store:
 def test_the_first_page_shows_them(store: Store) -> None:
     found = worked_examples(store, Link("browse", SAE))
     assert [(w.row.unit, w.note, w.unclear) for w in found] == [(3, "Before <b>money</b>.", False), (12, "Nobody knows.", True)]
-    assert found[0].row.label == LABEL["label"]
+    assert found[0].row.label == "before the word “money”"
     for link in (Link("browse", SAE, browse=BrowseView("money")), Link("browse", SAE, browse=BrowseView(page=2)), Link("browse", "tiny-l2-neurons")):
         assert worked_examples(store, link) == ()
 
