@@ -82,6 +82,8 @@ def opened() -> tuple[gr.Blocks, dict[str, Any]]:
     except EarmarkError as error:
         print(f"earmark: {error}", file=sys.stderr, flush=True)
         return closed_page(str(error)), closed_options(str(error))
+    for fault in store.catalog.faults.values():
+        print(f"earmark: {fault}", file=sys.stderr, flush=True)
     desk = Desk(store)
     demo, page = create_page(store, desk)
     return demo, launch_options(store, desk, page)

@@ -51,7 +51,13 @@ def cases(kind: str, n: int, folder: Path, seed: str = "0", first: int = 0) -> I
 def _until_it_ends(kind: str, n: int, folder: Path, seed: str, first: int) -> Iterator[Told]:
     """One process: up to its end, or up to the case in which it came to one."""
     command = [sys.executable, "-m", "tests.fuzz.child", kind, seed, str(first), str(n), str(folder)]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder / "work" / "taken")}
+    env = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(folder / "work" / "hub"),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": str(folder / "work" / "taken"),
+    }
     errors = folder / "errors.txt"
     folder.mkdir(parents=True, exist_ok=True)
     with errors.open("wb") as log, subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=log, text=True) as child:

@@ -49,6 +49,28 @@ def test_an_entry_that_cannot_be_used_is_named(tmp_path: Path, text: str, words:
         catalog(tmp_path, text)
 
 
+def test_an_entry_that_cannot_be_used_leaves_the_rest(tmp_path: Path) -> None:
+    bad = MODEL.replace("models.m]", "models.b]") + 'path = ["x"]\n' + SAE.replace("dictionaries.d]", "dictionaries.b]").replace('"m"', '"b"')
+    bad += SAE.replace("dictionaries.d]", "dictionaries.c]").replace("layer = 2", "layer = -2") + '[corpora.k]\ntitle = "a\\u0007"\n'
+    found = catalog(tmp_path, 'default = "c"\n' + MODEL + bad + SAE)
+    assert (list(found.dictionaries), found.default, list(found.models)) == (["d"], "d", ["m"])
+    assert list(found.faults) == ["models.b", "corpora.k", "dictionaries.c", "dictionaries.b", "default"]
+    for ask, slug, words in (
+        (found.dictionary, "b", r"names the model 'b', which cannot be used. .*models.b: path is \"\['x'\]\", but must be"),
+        (found.dictionary, "c", "dictionaries.c: layer is '-2', but must be a whole number from 0"),
+        (found.corpus, "k", "corpora.k: title is .* but must be a text of at most 2,000 letters"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            ask(slug)
+    assert found.dictionary("d").layer == 2
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 20_000, "x = " + "9" * 5_000, "x = 1\nx = 2", "\0", "[models.m]\n" * 2])
+def test_a_catalog_that_is_none_is_a_sentence(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match="catalog.toml cannot be read"):
+        catalog(tmp_path, text)
+
+
 def test_where_there_is_no_catalog_the_folder_and_the_variable_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=f"no catalog.toml in '{tmp_path}'. Set EARMARK_DATA"):
         read_catalog(tmp_path)

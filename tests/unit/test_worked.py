@@ -73,5 +73,5 @@ def test_a_suggestion_that_is_none_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "catalog.toml"
     path.write_text(path.read_text() + '[dictionaries.x]\nmodel = "tiny"\nkind = "neurons"\nsite = "neurons"\nlayer = 2\nsuggestions = [{ number = 3 }]\n')
     with pytest.raises(BadInput, match=r"suggestions of dictionaries\.x must be a list of \{ unit, note, unclear \}"):
-        read_catalog(tmp_path)
+        read_catalog(tmp_path).dictionary("x")
     assert Suggestion(3).unclear is False

@@ -32,9 +32,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "sounds": Kind(600, 6.0, 150),
-    "checkpoints": Kind(600, 6.0, 150),
-    "tables": Kind(300, 6.0, 150),
+    "sounds": Kind(2000, 6.0, 150),
+    "catalogs": Kind(150, 2.0, 60),
+    "checkpoints": Kind(800, 6.0, 150),
+    "tables": Kind(250, 6.0, 150),
 }
 
 GUARD: dict[str, Kind] = {"misdeeds": Kind(15, 0.5, 50)}

@@ -1,21 +1,19 @@
-"""What exists, as data: models, corpora and dictionaries from catalog.toml, read once into frozen dataclasses."""
+"""What is listed, as frozen dataclasses: models, corpora, dictionaries, and where their files can come from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ..errors import BadInput, unknown
-from ..units import KINDS, Kind
+from ...errors import BadInput, unknown
+from ...units import Kind
 
-_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+SECTIONS = {"model": "models", "corpus": "corpora", "dictionary": "dictionaries"}
 T = TypeVar("T")
 
 
@@ -140,6 +138,8 @@ class Catalog:
     dictionaries: dict[str, DictionaryEntry]
     guests: dict[str, DictionaryEntry] = field(default_factory=dict)
     """dictionaries of one visit: found by who knows their slugs, in no list, and gone after it"""
+    faults: dict[str, str] = field(default_factory=dict)
+    """entries that cannot be used, such as dictionaries.my-slug -> the sentence that says why; the others are not the worse for it"""
 
     def model(self, slug: str) -> ModelEntry:
         return self._get("model", self.models, slug)
@@ -147,7 +147,7 @@ class Catalog:
     def corpus(self, slug: str) -> CorpusEntry:
         """A listed corpus, or one that `python -m earmark corpus` has made and nobody has listed yet."""
         made = self.folder / slug / "manifest.json"
-        if slug not in self.corpora and _SLUG.fullmatch(slug) and made.is_file():
+        if slug not in self.corpora and SLUG.fullmatch(slug) and made.is_file():
             try:
                 manifest = json.loads(made.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
@@ -165,8 +165,9 @@ class Catalog:
         own = (self.guests[slug],) if slug in self.guests else ()
         return (*own, *self.dictionaries.values())
 
-    @staticmethod
-    def _get(what: str, entries: dict[str, T], slug: str) -> T:
+    def _get(self, what: str, entries: dict[str, T], slug: str) -> T:
+        if fault := self.faults.get(f"{SECTIONS[what]}.{slug}"):
+            raise BadInput(fault)
         if slug not in entries:
             raise unknown(what, slug, entries)
         return entries[slug]
@@ -176,104 +177,6 @@ class Catalog:
         own = self.dictionary(slug)
         guest = (own,) if slug in self.guests else ()
         return guest + tuple(d for d in self.dictionaries.values() if (d.model, d.layer, d.corpus) == (own.model, own.layer, own.corpus))
-
-
-@lru_cache(maxsize=8)
-def read_catalog(folder: Path) -> Catalog:
-    """Read `catalog.toml` of a data folder. Raises BadInput with the entry and the reason when it cannot be used."""
-    path = folder / "catalog.toml"
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"There is no catalog.toml in '{folder}'. Set EARMARK_DATA to a folder that has one.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"catalog.toml cannot be read: {error}.") from None
-    models = {s: _entry(ModelEntry, "models", s, v) for s, v in _section(raw, "models").items()}
-    corpora = {s: _entry(CorpusEntry, "corpora", s, v) for s, v in _section(raw, "corpora").items()}
-    dictionaries = {s: _entry(DictionaryEntry, "dictionaries", s, v) for s, v in _section(raw, "dictionaries").items()}
-    for d in dictionaries.values():
-        if d.kind not in KINDS:
-            raise BadInput(f"catalog.toml: dictionaries.{d.slug} has kind '{d.kind}'; valid: {', '.join(KINDS)}.")
-        if d.model not in models:
-            raise BadInput(f"catalog.toml: dictionaries.{d.slug} names the model '{d.model}', which is not listed.")
-        if d.kind == "sae" and (d.folder is None) == (d.file is None):
-            raise BadInput(f"catalog.toml: dictionaries.{d.slug} is an SAE and needs `folder` or `file`, where its checkpoint lies.")
-    return Catalog(folder, raw.get("default", next(iter(dictionaries), "")), models, corpora, dictionaries)
-
-
-def _section(raw: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    section = raw.get(name, {})
-    if not isinstance(section, dict) or not all(isinstance(v, dict) for v in section.values()):
-        raise BadInput(f"catalog.toml: {name} must be tables such as [{name}.my-slug].")
-    return section
-
-
-_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-
-
-def check_repo(repo: str) -> str:
-    """The name of a Hub repository. Raises BadInput unless it is owner/name."""
-    if not isinstance(repo, str) or not _REPO.fullmatch(repo) or ".." in repo or "--" in repo:
-        raise BadInput(f"'{str(repo)[:100]}' is no Hub repository: owner/name is needed, such as pavanyellow/wave-sae.")
-    return repo
-
-
-def check_inside(path: str) -> str:
-    """A path inside a repository. Raises BadInput when it is absolute or leads out."""
-    if path.startswith("/") or "\\" in path or any(part in {"..", "."} for part in path.split("/")):
-        raise BadInput(f"'{path[:100]}' is no path inside a repository.")
-    return path
-
-
-def _hub_files(value: dict[str, Any]) -> HubFiles:
-    found = HubFiles(**{**value, "files": tuple(value.get("files", ())), "sha256": dict(value.get("sha256", {}))})
-    check_repo(found.repo)
-    for path in found.files:
-        check_inside(path)
-    return found
-
-
-def _hub_tables(value: dict[str, Any]) -> HubTables:
-    found = HubTables(**value)
-    check_repo(found.repo)
-    check_inside(found.folder)
-    return found
-
-
-# key -> how its value is read, and what it must look like
-_NESTED: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "hub": (_hub_files, "{ repo, files, revision, sha256 }"),
-    "tokenizer": (_hub_files, "{ repo, files, revision, sha256 }"),
-    "tables": (_hub_tables, "{ repo, folder, revision }"),
-    "packages": (lambda value: tuple(PackageFile(**p) for p in value), "a list of tables with role, package, file and sha256"),
-    "suggestions": (lambda value: tuple(Suggestion(**s) for s in value), "a list of { unit, note, unclear }"),
-}
-
-
-def _nested(section: str, slug: str, value: dict[str, Any]) -> dict[str, Any]:
-    value = dict(value)
-    for key, (read, shape) in _NESTED.items():
-        try:
-            if key in value:
-                value[key] = read(value[key])
-        except BadInput as error:
-            raise BadInput(f"catalog.toml: {section}.{slug}: {error}") from None
-        except (TypeError, AttributeError, ValueError):
-            raise BadInput(f"catalog.toml: {key} of {section}.{slug} must be {shape}.") from None
-    return value
-
-
-def _entry(cls: type[T], section: str, slug: str, value: dict[str, Any]) -> T:
-    if not _SLUG.fullmatch(slug):
-        raise BadInput(f"catalog.toml: '{slug}' in {section} is no slug: lower-case letters, digits, '.', '_' and '-', at most 80.")
-    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    extra = sorted(set(value) - names)
-    if extra:
-        raise BadInput(f"catalog.toml: {section}.{slug} has the unknown key '{extra[0]}'; valid: {', '.join(sorted(names - {'slug'}))}.")
-    try:
-        return cls(**{"slug": slug, **_nested(section, slug, value)})
-    except TypeError as error:
-        raise BadInput(f"catalog.toml: {section}.{slug} is incomplete: {str(error).split('__init__() ')[-1]}.") from None
 
 
 def model_revision(model: ModelEntry) -> str:
