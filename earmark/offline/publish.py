@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import BadInput, BadTable, MissingWeights
 from ..settings import Settings
 from ..shelf.catalog import check_repo, read_catalog
-from ..shelf.hub.faults import said
+from ..shelf.hub.faults import Unreachable, said
 from ..shelf.tables import read_manifest, sha256_of
 
 NOTICES = ("LICENSE", "NOTICE", "README.txt")
@@ -87,10 +87,15 @@ def _upload(settings: Settings, found: list[Parcel], repo: str) -> str:
     if not get_token():
         raise BadInput("This machine is not logged in on the Hub: run `hf auth login` with a token that may write, or set HF_TOKEN.")
     adds = [CommitOperationAdd(f"{p.slug}/{name}", p.folder / name) for p in found for name in p.files]
+    asked = False
     try:
         api = HfApi()
         api.create_repo(repo, repo_type="dataset", exist_ok=True)
+        asked = True
         done = api.create_commit(repo, adds, commit_message=f"Earmark: tables of {found[0].slug}", repo_type="dataset")
     except (OSError, ValueError, httpx2.HTTPError) as error:
-        raise MissingWeights(f"Nothing was published: {str(said(error, repo)).rstrip('.')}.") from None
+        why = str(known := said(error, repo)).rstrip(".")
+        if asked and isinstance(known, Unreachable):
+            raise MissingWeights(f"Whether it was published is not known: {why}. Run the same again: it is there then, whole.") from None
+        raise MissingWeights(f"Nothing was published: {why}.") from None
     return str(done.oid or "")

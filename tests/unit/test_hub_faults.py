@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 
+from earmark.errors import MissingWeights
+from earmark.settings import Settings
+from earmark.shelf.catalog import HubFiles
+from earmark.shelf.hub import Terms, download
+from earmark.shelf.hub.faults import Clock
 from tests.fixtures.hub import FAULTS, commit_of, serve_hub
 
 ROOT = Path(__file__).parents[2]
@@ -143,3 +148,12 @@ def test_a_data_set_is_another_repository_than_the_model_of_its_name(bench: Benc
     assert bench.ask({"repo": "o/good", "kind": "dataset"})[0]["files"] == {"a.bin": SIZE}
     assert any(line.startswith("GET /datasets/o/good/resolve/") for line in bench.asked)
     assert "is not on this machine" in bench.ask({"repo": "o/good"}, HF_HUB_OFFLINE="1")[0]["error"]
+
+
+def test_a_download_that_finds_no_room_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = HubFiles("o/large", ("a.bin",))
+    monkeypatch.setattr(download, "remote_files", lambda *_: [download.RemoteFile("a.bin", 5_000_000_000, commit_of("main"), "0" * 64)])
+    monkeypatch.setattr(download, "_is_cached", lambda *_: False)
+    monkeypatch.setattr(download, "free_bytes", lambda place: 1_000_000_000)
+    with pytest.raises(MissingWeights, match=r"^o/large would be a download of 5,000 MB, and 1,000 MB are free where.*HF_HOME"):
+        download._fetch(source, Settings.from_env({}), "model", Terms(), Clock(lambda done, total: None))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from earmark.settings import Settings
-from tests.fixtures.breaking import Ended, barred, command, contents, full, tree
+from tests.fixtures.breaking import Ended, barred, command, full, leftovers, read_all, tree
 from tests.fixtures.toy import make_house, sound
 
 N_CLIPS = 6
@@ -24,8 +23,6 @@ ALL = os.environ.get("EARMARK_FAULTS") == "all"
 N_MOMENTS, N_LATE = 2, 12
 TRAIN = ("train", "toy-sae", "--n-units", "24", "--k", "4", "--n-activations", "4096", "--batch", "512", "--workers", "2")
 BUILD = ("build", "toy-sae", "--workers", "2")
-SLUGS = ("toy-sae", "toy-neurons", "toy-residual", "sounds", "clips")
-LEFTOVER = re.compile(r"\.(new|old|gone)$")
 
 
 @dataclass(frozen=True)
@@ -83,14 +80,6 @@ def moments(case: Case, seed: str) -> list[int]:
     return [chance.randrange(case.n_steps - N_LATE), *(chance.randrange(case.n_steps - N_LATE, case.n_steps) for _ in range(N_MOMENTS - 1))]
 
 
-def read_all(settings: Settings) -> dict[str, object]:
-    return {slug: (found, (settings.data / slug / "manifest.json").read_bytes()) for slug in SLUGS if (found := contents(settings.data / slug)) is not None}
-
-
-def nothing_is_left(settings: Settings) -> None:
-    assert not [p for folder in (settings.data, settings.cache) for p in folder.rglob("*") if LEFTOVER.search(p.name)]
-
-
 def goes_on(case: Case, settings: Settings, old: dict[str, object], new: dict[str, object]) -> None:
     """Every folder is what it was or what it becomes, and whole; the same command then ends with the same bytes."""
     for slug, found in read_all(settings).items():
@@ -99,7 +88,7 @@ def goes_on(case: Case, settings: Settings, old: dict[str, object], new: dict[st
     ended = command(settings, *case.argv)
     assert ended.status == 0, ended.said
     assert tree(settings.data) == case.whole
-    nothing_is_left(settings)
+    assert leftovers(settings) == []
 
 
 @pytest.fixture(scope="module")

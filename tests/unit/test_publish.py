@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.units import UnitId
+from tests.fixtures.breaking import tree
 from tests.fixtures.hub import serve_hub
 from tests.fixtures.shelf import CORPUS, SAE, Shelf, build_shelf
 
@@ -42,12 +44,15 @@ def shelf(tmp_path: Path) -> Shelf:
     return build_shelf(tmp_path / "mine")
 
 
-def run(folder: Path, data: Path, endpoint: str, code: list[str], **env: str) -> subprocess.CompletedProcess[str]:
-    own = {
+def environment(folder: Path, data: Path, endpoint: str, **env: str) -> dict[str, str]:
+    return {
         **os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_HOME": str(folder / "hf"), "HF_TOKEN": "hf_test",
         "EARMARK_CACHE": str(folder / "cache"), "EARMARK_DATA": str(data), "PYTHONPATH": str(ROOT), **env,
     }  # fmt: skip
-    return subprocess.run([sys.executable, *code], env=own, capture_output=True, text=True, timeout=120)
+
+
+def run(folder: Path, data: Path, endpoint: str, code: list[str], **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *code], env=environment(folder, data, endpoint, **env), capture_output=True, text=True, timeout=120)
 
 
 def visitor(tmp_path: Path, shelf: Shelf, lines: str) -> Path:
@@ -113,3 +118,33 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path, shelf: Shelf) -> None:
     assert refused.returncode == 1 and "Nothing was published" in refused.stderr and "Traceback" not in refused.stderr
     (shelf.folder / SAE / "units-000.parquet").write_bytes(bytes(data))
     assert "not the file that its manifest names" in run(tmp_path, shelf.folder, "http://127.0.0.1:9", publish).stderr
+
+
+def test_killed_at_any_request_nothing_or_all_of_it_is_at_the_hub(tmp_path: Path, shelf: Shelf) -> None:
+    """CI takes the last one before the commit; EARMARK_FAULTS=all takes every one."""
+    hub, told, publish = tmp_path / "hub", list[str](), ["-m", "earmark", "publish", SAE, "me/tables", "--with-corpus"]
+    hub.mkdir()
+    at = -1
+    process: subprocess.Popen[bytes] | None = None
+
+    def watch(said: str) -> None:
+        told.append(said)
+        if process and len(told) == at + 1:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    with serve_hub({"me/tables": hub}, watch=watch) as (endpoint, _):
+        assert run(tmp_path, shelf.folder, endpoint, publish).returncode == 0
+        n, whole = len(told), tree(hub)
+        assert n > 4 and told[-1] == "committed" and len(whole) > 8
+        for at in range(n) if os.environ.get("EARMARK_FAULTS") == "all" else (n - 3,):
+            shutil.rmtree(hub)
+            hub.mkdir()
+            told.clear()
+            process = subprocess.Popen(
+                [sys.executable, *publish], env=environment(tmp_path, shelf.folder, endpoint), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            assert process.wait(120) == -signal.SIGKILL, told
+            process = None
+            assert tree(hub) in [[{}], [{}, whole], [whole]][max(0, at - (n - 3))], "a commit that has arrived may still be made"
+            assert run(tmp_path, shelf.folder, endpoint, publish).returncode == 0 and tree(hub) == whole

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from ...atomic import write_json
 from ...errors import EarmarkError, MissingWeights
+from ...machine import free_bytes, size
 from ...settings import Settings
 from ..catalog import HubFiles, check_inside, check_repo
 from .faults import Clock, Unreachable, watched
@@ -136,9 +137,13 @@ def _fetch(source: HubFiles, settings: Settings, kind: RepoKind, terms: Terms, c
     clock.total = sum(f.size for f in wanted)
     if terms.max_mb is not None and clock.total > terms.max_mb * MB:
         raise MissingWeights(
-            f"{source.repo} would be a download of {clock.total / MB:,.{0 if clock.total >= 10 * MB else 2}f} MB; this page fetches "
+            f"{source.repo} would be a download of {size(clock.total)}; this page fetches "
             f"{f'at most {terms.max_mb:,} MB' if terms.max_mb else 'nothing'} at a visitor's wish (EARMARK_HUB_MAX_MB)"
         )
+    free = free_bytes(Path(constants.HF_HUB_CACHE))
+    if free is not None and free < clock.total:
+        told = f"{source.repo} would be a download of {size(clock.total)}, and {size(free)} are free where the Hub's files are kept"
+        raise MissingWeights(f"{told}. Make room, or let HF_HOME name a larger disk")
     paths = []
     for file in files:
         paths.append(Path(hf_hub_download(source.repo, file.path, repo_type=kind, revision=file.commit, etag_timeout=ANSWER_S, tqdm_class=_bar(clock))))

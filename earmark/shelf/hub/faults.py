@@ -84,7 +84,7 @@ def said(error: Exception, repo: str) -> MissingWeights:
     if isinstance(error, errors.HFValidationError):
         return MissingWeights(f"'{repo[:100]}' is no name of a Hub repository")
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-        return MissingWeights(f"{repo} could not be written to this machine ({error.strerror})")
+        return MissingWeights(f"{repo} could not be written to this machine ({error.strerror}). What came is kept: make room, and it goes on from there")
     if "Consistency check" in str(error) or type(error).__name__ in {"RemoteProtocolError", "ReadError"}:
         return Unreachable(f"the Hub broke off while sending {repo}. Try again")
     return Unreachable(f"the Hub did not answer for {repo} ({type(error).__name__})")

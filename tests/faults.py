@@ -1,0 +1,156 @@
+"""`python -m tests.faults [MOMENTS] [SEED]`: kill -9 at random moments of build, train, corpus, align and publish, each then run again.
+
+In between everything on the shelf is read, and what lies at the Hub. One JSON line of figures a command; status 1 where anything was half, or
+other than without the kill. Commands run in forks of this process, which has the libraries in memory, so that the moments fall into their work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import earmark.inputs.alignment  # noqa: F401 whose library is then in memory, too
+from earmark.settings import Settings
+from tests.contract.tree import ROOT
+from tests.fixtures.breaking import begin, leftovers, read_all, tree, wait
+from tests.fixtures.hub import serve_hub
+from tests.fixtures.toy import make_house, sound
+
+N_CLIPS, N_SOUNDS = 40, 60
+BUILD = ("build", "toy-sae", "--workers", "2")
+TRAIN = ("train", "toy-sae", "--n-units", "24", "--k", "4", "--n-activations", "100000", "--batch", "512", "--workers", "2")
+REPO = "me/tables"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, and a house in which something older lies."""
+
+    name: str
+    house: Settings
+    start: Callable[[Settings], int]
+    """begins the command, and gives its process once it is at work"""
+    hub: Path | None = None
+    """the Hub's folder, where the command changes that"""
+
+    def copied(self, folder: Path) -> Settings:
+        for old in (folder, *([self.hub] if self.hub else [])):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(self.house.data.parent, folder)
+        if self.hub:
+            self.hub.mkdir()
+        return replace(self.house, data=folder / "data", cache=folder / "cache")
+
+    def there(self, settings: Settings) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        return tree(settings.data), tree(self.hub) if self.hub else {}
+
+    def run(self, settings: Settings) -> float:
+        """Seconds that the command takes. Raises where it fails."""
+        began_at = time.monotonic()
+        ended = wait(self.start(settings), settings)
+        assert ended.status == 0, f"{self.name}: {ended.said[-500:]}"
+        return time.monotonic() - began_at
+
+    def killed(self, settings: Settings, after_s: float) -> bool:
+        """False where it was done by then."""
+        process = self.start(settings)
+        time.sleep(after_s)
+        os.kill(process, signal.SIGKILL)
+        return wait(process, settings).status == -signal.SIGKILL
+
+
+def kills(case: Case, folder: Path, n_moments: int, chance: random.Random) -> dict[str, object]:
+    """Figures of one command."""
+    settings = case.copied(folder)
+    old, took_s = read_all(settings), case.run(settings)
+    new, whole = read_all(settings), case.there(settings)
+    n_killed = n_tries = n_changed = n_half = n_other = n_left = 0
+    while n_killed < n_moments and n_tries < 3 * n_moments:
+        settings, n_tries = case.copied(folder), n_tries + 1
+        if not case.killed(settings, chance.uniform(0, took_s)):
+            continue
+        n_killed += 1
+        n_changed += case.there(settings) != (tree(case.house.data), {}) or tree(settings.cache) != tree(case.house.cache)
+        n_half += is_half(settings, old, new) or case.there(settings)[1] not in ({}, whole[1])
+        case.run(settings)
+        n_other += case.there(settings) != whole
+        n_left += len(leftovers(settings))
+    figures = {"killed": n_killed, "with something changed by then": n_changed, "half": n_half, "other bytes": n_other, "leftovers": n_left}
+    return {"command": case.name, "seconds": round(took_s, 2), **figures}
+
+
+def is_half(settings: Settings, old: dict[str, object], new: dict[str, object]) -> bool:
+    """Whether anything on the shelf is neither what it was nor what it becomes."""
+    try:
+        found = read_all(settings)
+    except Exception as error:  # noqa: BLE001 whatever reading raises is what is looked for
+        print(f"{error!r}", file=sys.stderr)
+        return True
+    return not set(old) <= set(found) or any(found[name] not in (old.get(name), new.get(name)) for name in found)
+
+
+# -- the commands ----------------------------------------------------------------------------------------------------------
+
+
+def cases(folder: Path) -> Iterator[Case]:
+    """Each in a house in which it was run before, with something else."""
+    house, sounds = make_house(folder / "house", N_CLIPS), folder / "sounds"
+    sounds.mkdir()
+    for n in range(N_SOUNDS):
+        (sounds / f"clip{n}.wav").write_bytes(sound(n, 1.0))
+    corpus = ("corpus", "clips", "--from", "folder", str(sounds))
+    yield forked("build", house, folder, BUILD, (*BUILD, "--peaks", "20"))
+    yield forked("corpus", house, folder, corpus, (*corpus, "--licence", "CC0"))
+    yield forked("train", house, folder, TRAIN, BUILD, (*TRAIN, "--seed", "5"))
+    yield forked("align", house, folder, ("align", "sounds", "--workers", "2"))
+    hub, asked = folder / "hub", list[str]()
+    hub.mkdir()
+    with serve_hub({REPO: hub}, watch=asked.append) as (endpoint, _):
+        own = forked("publish", house, folder, BUILD).house
+        yield Case("publish", own, lambda settings: publishing(settings, endpoint, folder, asked), hub)
+
+
+def forked(name: str, house: Settings, folder: Path, argv: tuple[str, ...], *earlier: tuple[str, ...]) -> Case:
+    own = replace(house, data=folder / name / "data", cache=folder / name / "cache")
+    shutil.copytree(house.data.parent, own.data.parent)
+    for before in (*earlier, *([argv] if name == "publish" else [])):
+        assert wait(begin(own, *before), own).status == 0
+    shutil.rmtree(own.cache / "activations", ignore_errors=True)
+    return Case(name, own, lambda settings: begin(settings, *argv))
+
+
+def publishing(settings: Settings, endpoint: str, folder: Path, asked: list[str]) -> int:
+    """A process of its own, whose client of the Hub knows no other; it is at work once it asks."""
+    env = {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_HOME": str(folder / "hf"), "HF_TOKEN": "hf_test"}
+    env |= {"EARMARK_DATA": str(settings.data), "EARMARK_CACHE": str(settings.cache), "EARMARK_OFFLINE": "0"}
+    command = [sys.executable, "-W", "ignore", "-m", "earmark", "publish", "toy-sae", REPO, "--with-corpus"]
+    asked.clear()
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not asked and not Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].startswith(" Z"):
+        time.sleep(0.005)
+    process.returncode = 0  # it is waited for as the forks are
+    return process.pid
+
+
+def main(n_moments: int = 20, seed: int = 0) -> int:
+    fine = True
+    with tempfile.TemporaryDirectory() as name:
+        for case in cases(Path(name)):
+            found = kills(case, Path(name) / "run", n_moments, random.Random(seed))
+            fine &= found["killed"] == n_moments and not (found["half"] or found["other bytes"] or found["leftovers"])
+            print(json.dumps(found), flush=True)
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:])))
