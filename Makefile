@@ -5,6 +5,7 @@
 #   make run     the page, on http://127.0.0.1:7860 or GRADIO_SERVER_PORT
 #   make test    all tests; `make test-fast` leaves out those in a browser
 #   make fuzz    hostile input of every kind: addresses, files, catalogs, tables; CASES of each (20,000), SEED, FIRST: where a run goes on
+#   make faults  kill -9, a full disk and a read-only one at every step of build, train, corpus and publish, then at twenty random moments (an hour)
 #   make check   lint, format, types, walls
 #   make coverage   which branches of earmark/ the tests without a browser take; fails below 90 %
 #   make bench   benchmarks; `make bench-long` those that take an hour
@@ -23,7 +24,7 @@ export HF_HUB_OFFLINE ?= 1
 export GRADIO_ANALYTICS_ENABLED ?= False
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: setup setup-dev run test test-fast fuzz coverage check bench bench-long space-check lock setup-locked audit docs
+.PHONY: setup setup-dev run test test-fast fuzz faults coverage check bench bench-long space-check lock setup-locked audit docs
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: no $(PYTHON) here. Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3 setup"; exit 1; }
@@ -65,6 +66,10 @@ coverage: setup-dev
 	@rm -rf .coverage
 	@OMP_NUM_THREADS=1 $(IN_VENV) -m coverage run $(WITHOUT_BROWSER)
 	@$(IN_VENV) scripts/branches.py
+
+faults: setup-dev
+	@EARMARK_FAULTS=all OMP_NUM_THREADS=1 $(IN_VENV) -m pytest tests/unit/test_kill.py tests/unit/test_publish.py
+	@OMP_NUM_THREADS=1 $(IN_VENV) -m tests.faults 20
 
 check: setup-dev
 	@$(IN_VENV) -m ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +18,15 @@ from starlette.testclient import TestClient
 from components import TABS
 from components.bridge import Context, view_of
 from earmark.api import routes
+from earmark.atomic import write_json
+from earmark.errors import BadInput
 from earmark.live.desk import Desk
 from earmark.settings import Settings
 from earmark.shelf.schema import manifest_faults
 from earmark.shelf.store import Store
+from tests.fixtures.breaking import bar_writes, in_a_fork
 from tests.fixtures.shelf import CORPUS, NEURONS, SAE, build_shelf
+from tests.fixtures.toy import sound
 
 N_ROUNDS = 6
 PAGES = (
@@ -108,6 +113,31 @@ def test_some_of_it_damaged_leaves_the_rest(whole: Path, tmp_path: Path, harm: C
             path.unlink() if harm is None else path.write_bytes(harm(path.read_bytes(), chance))
         ask_everything(folder)
         shutil.rmtree(folder)
+
+
+def test_a_shelf_and_a_cache_that_may_only_be_read_serve_as_ever(whole: Path, house: Settings) -> None:
+    """Whoever runs the tests may write everywhere: in a fork, every write to them fails as on a read-only disk."""
+
+    def serves() -> str:
+        bar_writes(whole, house.data, house.cache)
+        desk = Desk(Store(house))
+        hits = desk.analyse("toy-sae", sound(1, 0.5), 3, "peak").hits
+        desk.warm("toy-sae")
+        desk._loading["toy-sae"].result(60)
+        return f"{ask_everything(whole)} {len(hits)} {desk.state('toy-sae').name}"
+
+    assert in_a_fork(serves) == f"{(2 * len(PAGES), 2 * len(ROUTES))} 3 ready"
+
+    def writes() -> str:
+        bar_writes(house.cache)
+        try:
+            write_json(house.cache / "note.json", {})
+        except BadInput as error:
+            return str(error)
+        return "written"
+
+    said = in_a_fork(writes)
+    assert re.fullmatch(r"'cache/.*' cannot be opened or written: it is read-only\. EARMARK_DATA and EARMARK_CACHE name .*\.", said), said
 
 
 def places(value: object) -> list[tuple[dict | list, str | int]]:
