@@ -309,20 +309,6 @@ def test_a_run_that_takes_too_long_is_given_up_with_a_sentence(bare: Settings):
     assert desk.run(lambda: "next", "sound") == "next"
 
 
-def test_a_run_that_hangs_is_told_to_the_next_at_once(bare: Settings):
-    desk, go, ran = Desk(Store(bare), run_s=0.2), threading.Event(), []
-    with pytest.raises(BadInput, match="took longer than 0 s"):
-        desk.run(lambda: go.wait(60))
-    began = time.monotonic()
-    with pytest.raises(BadInput, match="busy with something that takes too long. What needs no model works on"):
-        desk.run(lambda: ran.append("in vain"))
-    assert time.monotonic() - began < 0.2 and desk.state("toy-sae").name == "idle"
-    go.set()
-    while desk._began is not None:
-        time.sleep(0.01)
-    assert desk.run(lambda: 5) == 5 and not ran
-
-
 def test_the_state_of_the_model_is_told(bare: Settings):
     desk = Desk(Store(bare))
     assert desk.state("toy-sae").name == "idle"
