@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from earmark.links import Filter, Link, api_href, model_href, short_link, unit_media_href, whole_link
 
-from . import figures, prose
+from . import figures, glossary, prose
 
 HERE = Path(__file__).parent
 
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 @cache
 def _environment() -> Environment:
     env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.globals.update(prose=prose, figures=figures, Filter=Filter, Link=Link)
+    env.globals.update(prose=prose, figures=figures, glossary=glossary, Filter=Filter, Link=Link)
     env.globals.update(api_href=api_href, model_href=model_href, short_link=short_link, unit_media_href=unit_media_href, whole_link=whole_link)
     return env
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from earmark.swept import SweptRun
 
 from . import prose
-from .plots import AXIS, LINES, PLAIN, density_curves
+from .plots import AXIS, LINES, PLAIN, density_curves, tell
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -68,7 +68,7 @@ def cosine_figure(cosines: NDArray[np.floating], noun: str) -> go.Figure:
     )
     figure.update_xaxes(title="cosine with the nearest")
     figure.update_yaxes(title=noun)
-    return figure
+    return tell(figure, f"{len(cosines)} {noun} by the cosine with the nearest other direction: median {np.median(cosines):.2f}, at most {cosines.max():.2f}.")
 
 
 def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
@@ -90,7 +90,9 @@ def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
         figure.add_scatter(x=kept + 1, y=y, name=name, customdata=units, mode="lines", line={"color": colour, "width": 1.6, "dash": dash}, hovertemplate=hover)
     figure.update_xaxes(title="units in order")
     figure.update_yaxes(title="value", type="log", dtick=1, tickformat="~g")  # powers of ten alone: their halves and fifths crowd it on a phone
-    return figure
+    own, largest = (prose.short(float(np.median(trips[name]))) for name in ("own", "largest"))
+    told = f"What comes back of {prose.count(len(order))} units, by the unit's own value: median {own}, of the largest of any unit {largest}."
+    return tell(figure, f"{told} Mean and mean square of all lie below.")
 
 
 def sweep_figure(runs: Sequence[SweptRun]) -> go.Figure:
@@ -126,7 +128,8 @@ def sweep_figure(runs: Sequence[SweptRun]) -> go.Figure:
     figure.update_xaxes(title="untrained", nticks=3, row=1, col=2)
     figure.update_yaxes(**AXIS, tickformat=".0%", rangemode="tozero")
     figure.update_yaxes(title="hold, of the eligible", row=1, col=1)
-    return figure
+    spoken = [f"{r.name} FVU {prose.short(r.fvu)}, {prose.rate(r.held_share or 0)} hold" for r in placed if r.shipped or r.control]
+    return tell(figure, f"FVU and the share of eligible units that hold, of {len(groups[0][1]) + len(groups[1][1])} trained dictionaries: {'; '.join(spoken)}.")
 
 
 def _told(run: SweptRun) -> str:
@@ -149,7 +152,7 @@ def positive_figure(sides: Sequence[Side]) -> go.Figure:
     lowest = min((s for s in shares if s > 0), default=0.01)
     figure.update_xaxes(type="log", range=[np.floor(np.log10(lowest)) - 0.15, 0.1], tickformat=".3~%", dtick=1, title="share of all values")
     figure.update_yaxes(range=[-0.6, len(sides) - 0.3])
-    return figure
+    return tell(figure, f"Share of all values above 0: {'; '.join(f'{side.title} {prose.percent(side.positive)}' for side in sides)}.")
 
 
 def densities_figure(sides: Sequence[Side]) -> go.Figure:
@@ -182,6 +185,8 @@ def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> go.F
             hovertemplate=title + ", %{text}<extra>%{y}</extra>",
         )
     figure.update_xaxes(tickformat=".0%", title="of the eligible units")
+    shares = [f"{name} {prose.percent(held.share)} by {narrow or 'label'}, {prose.percent(held.vague)} by class or context" for name, held in rows]
+    tell(figure, f"Share of the eligible units whose label holds: {'; '.join(shares)}.")
     return _or_sentence(figure, rows, "Nobody has looked for labels here yet.")
 
 
@@ -206,6 +211,8 @@ def scores_figure(sides: Sequence[Side]) -> go.Figure:
     figure.update_xaxes(tickformat=".0%", title="precision, held out", range=[0.48, 1])  # so that the corner holds one label
     highest = max((float(max(line.y)) for line in figure.data), default=1.0)
     figure.update_yaxes(tickformat=".1~%", title="of the eligible units", range=[0, 1.4 * highest])  # room for the legend
+    medians = [f"{side.title} {prose.count(len(side.precisions))} units, median {prose.percent(float(np.median(side.precisions)))}" for side in named]
+    tell(figure, f"Precision of the names that hold, on samples that did not choose them: {'; '.join(medians)}.")
     return _or_sentence(figure, named, "No label holds here yet.")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import prose
 from .charts import CHANCE, blank, filled
-from .plots import AXIS, INK, LINES, PLAIN
+from .plots import AXIS, INK, LINES, PLAIN, tell
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -39,7 +39,8 @@ def losses_figure(losses: Mapping[str, NDArray[np.floating]]) -> go.Figure:
         chart.add_scatter(x=np.arange(1, len(line) + 1), y=y, name=LOSSES[name], mode="lines", line=style, hovertemplate=hover)
     chart.update_xaxes(title="step")
     chart.update_yaxes(title="loss", type="log", dtick=1, tickformat="~g")  # powers of ten alone
-    return chart
+    ways = [f"{LOSSES[name]} from {prose.short(float(line[0]))} to {prose.short(float(line[-1]))}" for name, line in losses.items()]
+    return tell(chart, f"Losses over {len(next(iter(losses.values()), []))} steps: {'; '.join(ways)}.")
 
 
 def heat_figure(values: NDArray[np.floating], units: Sequence[int], places: Sequence[str], axis: str) -> go.Figure:
@@ -56,7 +57,9 @@ def heat_figure(values: NDArray[np.floating], units: Sequence[int], places: Sequ
     chart.update_yaxes(
         autorange="reversed", showgrid=False, showticklabels=len(units) <= MAX_NAMED, type="category", title="" if len(units) <= MAX_NAMED else "latents"
     )
-    return chart
+    place, row = np.unravel_index(int(values.argmax()), values.shape) if values.size else (0, 0)
+    top = f": the largest value is {prose.short(float(values[place, row]))}, of latent {units[row]} at {axis[:-1]} {place}" if values.size else ""
+    return tell(chart, f"Values of {len(units)} latents at {len(places)} {axis}{top}.")
 
 
 def scatter_figure(x: NDArray, y: NDArray, axes: tuple[str, str], share: tuple[bool, bool], units: NDArray[np.int64]) -> go.Figure:
@@ -69,7 +72,11 @@ def scatter_figure(x: NDArray, y: NDArray, axes: tuple[str, str], share: tuple[b
     chart.add_scatter(x=x, y=y, customdata=units, mode="markers", marker=marker, hovertemplate=hover)
     chart.update_xaxes(title=axes[0], tickformat=".0%" if share[0] else None)
     chart.update_yaxes(title=axes[1], tickformat=".0%" if share[1] else None, rangemode="tozero")
-    return chart
+    spans = [
+        f"{title} from {show(float(values.min(initial=0)))} to {show(float(values.max(initial=0)))}"
+        for title, values, show in zip(axes, (x, y), (prose.percent if percent else prose.short for percent in share), strict=True)
+    ]
+    return tell(chart, f"{len(x)} latents: {'; '.join(spans)}.")
 
 
 def weights_figure(pictures: Sequence[NDArray[np.float32]], units: Sequence[int]) -> go.Figure:
@@ -91,8 +98,8 @@ def weights_figure(pictures: Sequence[NDArray[np.float32]], units: Sequence[int]
     chart.update_layout(**PLAIN | {"margin": {"l": 8, "r": 8, "t": 26, "b": 8}}, **layout)
     chart.update_xaxes(visible=False)
     chart.update_yaxes(visible=False, autorange="reversed")
-    chart.update_annotations(font={"size": 11})
-    return chart
+    chart.update_annotations(font={"size": 12})
+    return tell(chart, f"Encoder weights of {len(shown)} latents, a picture each, from {prose.short(-most)} to {prose.short(most)}.")
 
 
 def means_figure(means: NDArray[np.floating], units: Sequence[int]) -> go.Figure:
@@ -103,4 +110,7 @@ def means_figure(means: NDArray[np.floating], units: Sequence[int]) -> go.Figure
     chart.add_bar(x=[str(u) for u in units], y=means[units], marker=filled(LINES[0]), text=text, textposition="none", hovertemplate="%{text}<extra></extra>")
     chart.update_xaxes(title="latent", type="category", **AXIS)
     chart.update_yaxes(title="mean value")
-    return chart
+    most = max(units, key=lambda u: means[u], default=None)
+    return tell(
+        chart, f"Mean values of {len(units)} latents" + ("." if most is None else f": the largest is {prose.short(float(means[most]))}, of latent {most}.")
+    )

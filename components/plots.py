@@ -30,6 +30,12 @@ MAX_MARK = 90
 AXIS = {"gridcolor": "rgba(128,128,128,.2)", "zeroline": False}
 
 
+def tell(figure: go.Figure, sentence: str) -> go.Figure:
+    """A figure with what it shows in words, for those who do not see it: `2-aloud.js` gives them to whoever hears the page."""
+    figure.update_layout(meta={"told": sentence})
+    return figure
+
+
 def density_figure(store: Store) -> go.Figure:
     """How often the units of each dictionary fire: the share of its units in each fifth of a decade of density; silent units are left out."""
     shares: dict[str, np.ndarray] = {}
@@ -74,7 +80,8 @@ def timeline_figure(store: Store, units: Sequence[UnitId]) -> go.Figure:
     axis = "tokens of the corpus, context after context" if corpus.is_text else "seconds of the corpus, clip after clip"
     figure.update_xaxes(title=axis, row=len(units), col=1)
     figure.update_annotations(font={"size": 13}, x=0, xanchor="left")
-    return figure
+    spans = [f"{name} from {prose.short(float(line.values.min()))} to {prose.short(float(line.values.max()))}" for name, line in zip(names, lines, strict=True)]
+    return tell(figure, f"Values over {prose.count(len(lines[0].values))} {'tokens' if corpus.is_text else 'frames'}: {'; '.join(spans)}.")
 
 
 def _mark(text: str) -> str:
@@ -106,4 +113,5 @@ def density_curves(densities: dict[str, np.ndarray], colours: Sequence[str] = CO
     )
     if not densities:
         figure.add_annotation(text="No dictionary has tables yet.", showarrow=False)
-    return figure
+    medians = [f"{name}, median {prose.percent(float(np.median(d)))}" for name, d in densities.items() if len(d)]
+    return tell(figure, f"Share of units by their density, a curve each: {'; '.join(medians)}.")

@@ -91,7 +91,8 @@ SINK_RULE = "Attention sinks are left out of every number: tokens whose norm in 
 FRONT_RULE = "The model is given a token in front of every text, which takes the first sink and is not shown."
 SPLICE_RULE = (
     "In place of the layer's activations stands what the SAE reconstructs of them, at all tokens but attention sinks, which pass as they are. "
-    "The error is |x − x̂|² / |x|². CE is the mean cross-entropy of the next token, in nats; recovered is the share of what zeros in place of x lose."
+    "The error is |x − x̂|² / |x|². −log p is that of the token that does come next, in nats, CE its mean; recovered is the share of what "
+    "zeros in place of x lose."
 )
 EDIT_RULE = (
     "At each position of the stretch the layer's activation x becomes x + (new value − value) · direction: the unit's value times the factor, plus the "

@@ -102,7 +102,7 @@
       const finish = () => released(() => {
         handOver(begun);
         em.views += 1;
-        document.dispatchEvent(new CustomEvent("earmark:view", { detail: answer }));
+        document.dispatchEvent(new CustomEvent("earmark:view", { detail: { ...answer, moved } }));
       });
       if (begun) whenDrawn(finish); else finish();
     }));

@@ -110,7 +110,6 @@
   const at = (token) => Number(token.dataset.at);
   let drag = null; // { from, to }: positions
   let anchor = null; // position where a stretch chosen with Shift begins
-  let refocus = null; // position of the token that was chosen with a key: the focus goes back to it
 
   function tell(token) {
     const line = document.querySelector("#em-text-passage [data-readout]");
@@ -217,7 +216,6 @@
     } else if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
       if (!event.shiftKey || anchor === null) anchor = at(token);
-      refocus = at(token);
       choose(anchor, at(token));
     }
   });
@@ -235,8 +233,6 @@
       settle();
       if (fresh) section().scrollIntoView({ block: "nearest" });
       fresh = false;
-      if (refocus !== null && document.activeElement === document.body) reader().querySelector(`[data-at="${refocus}"]`)?.focus({ preventScroll: true });
-      refocus = null;
     }
     em.follow(root, "text");
   });

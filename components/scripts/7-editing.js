@@ -180,6 +180,7 @@
       if (!now) return;
       if (growing && now.run === growing.run && now.done !== undefined) growing = null;
       paint();
+      if (now.done !== undefined) em.announce(element.querySelector("[data-how-far]")?.textContent || "");
       if (now.edits !== (em.query.get("edits") || "") && now.run && em.tab === "text") em.go(em.query.toString(), "replace");
     });
   };

@@ -11,6 +11,7 @@
   let path = ""; // of a sound that has been sent and waits to be trained on
   let ticket = ""; // of the training under way
   let polling = 0;
+  let spoken = ""; // how far the training was when that was last read out
   let asked = ""; // the token with which a view was asked for again
 
   const keep = em.keeping("run", "earmark-run");
@@ -142,6 +143,9 @@
       lost: "The page does not answer; trying again",
     };
     box.querySelector("[data-told]").textContent = words[told.state] || "";
+    const far = `${told.state} ${Math.floor((4 * (told.step || 0)) / (told.n_steps || 1))}`;
+    if (far !== spoken) em.announce(words[told.state] || "");
+    spoken = far;
     if (told.step) box.querySelector("progress").value = told.step;
     if (!told.losses) return;
     const lines = Object.entries(told.losses).map(([name, line]) => [name, line.map((v) => (v > 0 ? Math.log10(v) : null))]);

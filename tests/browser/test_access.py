@@ -1,4 +1,4 @@
-"""Every tab for those who see little or nothing of it: axe-core finds nothing serious, in both themes."""
+"""Every tab for those who see little or nothing of it: axe-core finds nothing serious, in both themes, and nothing lies beside the screen."""
 
 from __future__ import annotations
 
@@ -27,21 +27,31 @@ PATHS = (
     "/?tab=lab",
     f"/?tab=list&units={SAE}:1,2",
 )
-THEMES = [{"color_scheme": scheme} for scheme in ("light", "dark")]
+PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 1, "has_touch": True, "is_mobile": True}
+THEMES = [{"color_scheme": "light"}, {"color_scheme": "dark"}]
+EVERY_TAB = [THEMES[0], THEMES[1] | PHONE]
+ZOOMED = {"width": 640, "height": 450}
+"""a screen of 1280 by 900, twice as large"""
 
 DRAWN = "[...document.querySelectorAll('.gradio-container .empty')].every((e) => !e.checkVisibility())"
 """nothing stands where a figure will be: before, Gradio shows an element of its own there, with a label that it may not have"""
 
 
-@pytest.mark.parametrize("visitor", THEMES, indirect=True, ids=lambda theme: theme["color_scheme"])
-def test_nothing_serious_is_found_on_any_tab(visitor: Visitor) -> None:
+@pytest.mark.parametrize("visitor", EVERY_TAB, indirect=True, ids=["light", "dark, on a phone"])
+def test_nothing_serious_is_found_on_any_tab_and_none_scrolls_sideways(visitor: Visitor) -> None:
     found: list[str] = []
+    page = visitor.page
+    whole = page.viewport_size or {}
     for path in PATHS:
-        page = visitor.page
+        page.set_viewport_size(whole)
         page.goto(visitor.base + path)
         page.wait_for_function("window.earmark && window.earmark.views > 0")
         page.wait_for_function(DRAWN)
         found += [f"{path} {line}" for line in findings(page)]
+        for size in (whole, ZOOMED):
+            page.set_viewport_size(size)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            found += [f"{path} is {wide} pixels wide on a screen of {size['width']}"] if wide > size["width"] else []
     assert not found, "\n".join(found)
 
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 
 from earmark.models.llama import Llama
 from earmark.web.records import text_analysis_json
+from tests.browser.axe import findings
 from tests.browser.conftest import Visitor
 from tests.browser.inside import Inside, page_inside
 from tests.fixtures.shelf import HOSTILE
@@ -195,6 +196,7 @@ def test_with_and_without_the_sae_and_words(visitor: Visitor, app):
     page.select_option("#em-words-where", "corpus")
     visitor.does(lambda: page.click("#em-text-words button[type=submit]"))
     assert page.locator("#em-text-words article").first.get_attribute("data-unit") == str(MONEY)
+    assert findings(page) == []
 
 
 # -- files, and what cannot be read ----------------------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def test_one_line_of_100_kb_on_a_phone(visitor: Visitor):
     page.locator("#em-text-in").evaluate("field => field.value = 'hungary'.repeat(14300)")
     page.click("form[data-read] button[type=submit]")
     page.wait_for_selector(".em-reader [tabindex='0']", timeout=60_000)
-    assert "tokens; the first 1,024 are read." in page.inner_text("#em-text-passage [role=status]")
+    assert "tokens; the first 1,024 are read." in page.inner_text("#em-text-passage .em-note")
     assert "text" not in visitor.query()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator(".em-reader [data-at]").count() <= 1024
