@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # else it remembers ten thousand events, and makes a table of them after each
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**12))
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -20,6 +22,7 @@ from components.doors import FORGET_S, Doors, own_folder, swept
 from components.frame import Frame
 from components.headers import SafeHeaders
 from components.programs import endpoints, model_endpoints
+from components.stateless import N_VISITS
 from components.theme import THEME
 from components.waiting import N_THREADS
 from earmark.api import routes
@@ -30,6 +33,9 @@ from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.web.own import own_routes
 
+LOOKS_S = (0.02, 0.05)
+"""how often Gradio looks for events and for what is told of them; left alone it looks a thousand times a second, also while the model works"""
+
 
 def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
     """The whole page over one shelf, and its components."""
@@ -39,7 +45,9 @@ def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
         wire(context, page)
         endpoints(context.store)
         model_endpoints(context.desk)
-    return demo.queue(max_size=MAX_WAITING), page
+    demo.queue(max_size=MAX_WAITING)
+    demo._queue.sleep_when_free, demo._queue.progress_update_sleep_when_free = LOOKS_S
+    return demo, page
 
 
 def create_app(settings: Settings, store: Store | None = None, desk: Desk | None = None) -> gr.Blocks:
@@ -63,6 +71,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
             "lifespan": swept(),
         },
         "max_threads": N_THREADS,
+        "state_session_capacity": N_VISITS,
         "max_file_size": f"{store.settings.max_upload_mb}mb",
         "theme": THEME,
         "css": page_style(),

@@ -16,6 +16,8 @@ import gradio as gr
 from earmark.errors import BadInput, EarmarkError
 from earmark.parameters import flag
 
+from .stateless import Stateless
+
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_WHOLE = 10**12
@@ -95,7 +97,7 @@ def _refuse_addresses(value: object) -> None:
         _refuse_addresses(inner)
 
 
-class Discreet(gr.Blocks):
+class Discreet(Stateless):
     """Blocks that fetch nothing, and whose log holds nothing of what visitors bring: of an unexpected error its kind and its place, not its words."""
 
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
