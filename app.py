@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 2) - 1, 1)))  # a core is left to look-ups while the model is busy
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # else it remembers ten thousand events, and makes a table of them after each
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**12))
 

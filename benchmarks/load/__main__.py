@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import ROOT, Figure, child_environment, report, tell
+from benchmarks.figures import ROOT, Figure, child_environment, cpu_of, report, tell
 from benchmarks.pages import SERVER, Running, asked, running
 
 from .browsing import THINK_S, Browsing, Look, by_kind, quantile
@@ -51,12 +51,15 @@ def load(page: Running, memory: Memory, folder: Path, total_s: float) -> Iterato
 
     async def everybody() -> tuple[list[Upload], Any, dict[str, list[float]]]:
         visits = asyncio.create_task(browsing.run(N_BROWSING, end))
+        spent, own = cpu_of(page.pid) or 0.0, time.process_time()
         await asyncio.sleep(busy - time.monotonic())
         tell(f"{total_s * IDLE_SHARE:.0f} s of browsing alone are over")
         idle_times = await asyncio.to_thread(asked, page, "/bench/times")
         left = str(end - time.monotonic())
         children = [_child("uploading", page, folder, left, str(N_UPLOADING)), _child("walking", page, folder, left)]
         await visits
+        shares = ((cpu_of(page.pid) or 0.0) - spent) / total_s, (time.process_time() - own) / total_s
+        tell(f"of one core the server took {shares[0]:.2f}, those who browse {shares[1]:.2f}; load of the machine {os.getloadavg()[1]:.1f}")
         uploads, walked = [await asyncio.to_thread(_told, child) for child in children]
         return [Upload(**u | {"places": tuple(u["places"])}) for u in uploads], walked, {"idle": idle_times, "busy": asked(page, "/bench/times")}
 

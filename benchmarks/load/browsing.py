@@ -57,11 +57,12 @@ class Browsing:
         await asyncio.gather(*(self._visitor(number, end) for number in range(n)))
 
     async def _visitor(self, number: int, end: float) -> None:
-        dice = random.Random(number)
+        dice, session = random.Random(number), f"{number}-0"
         await asyncio.sleep(dice.uniform(0, THINK_S[1]))
         while time.monotonic() < end:
             kind, path = self._choice(dice)
-            await self._page(kind, path, dice)
+            session = f"{number}-{len(self.looks)}" if path.startswith("/?") else session  # a page that is loaded anew
+            await self._page(kind, path, session)
             await asyncio.sleep(dice.uniform(*THINK_S))
 
     def _choice(self, dice: random.Random) -> tuple[str, str]:
@@ -85,7 +86,7 @@ class Browsing:
         kind, path, _ = dice.choices(views, weights=[weight for *_, weight in views])[0]
         return (f"{kind}, by a click", path[2:]) if path.startswith("/?") and dice.random() < 0.6 else (kind, path)
 
-    async def _page(self, kind: str, path: str, dice: random.Random) -> None:
+    async def _page(self, kind: str, path: str, session: str) -> None:
         """One page on a connection of its own: the page, then what is in sight on it."""
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.page.port, limit=1 << 22)
@@ -93,19 +94,19 @@ class Browsing:
             self.looks.append(Look(kind, time.monotonic(), 0.0, f"no connection: {error}"))
             return
         try:
-            body = await self._look(kind, self._request(path, dice), reader, writer)
+            body = await self._look(kind, self._request(path, session), reader, writer)
             media = list(dict.fromkeys(_MEDIA.findall(body.replace(b'\\"', b'"'))))[:N_MEDIA]
             for address in media:
-                await self._look("sound" if address.endswith(b"audio") else "picture", self._request(address.decode(), dice), reader, writer)
+                await self._look("sound" if address.endswith(b"audio") else "picture", self._request(address.decode(), session), reader, writer)
         finally:
             writer.close()
 
-    def _request(self, path: str, dice: random.Random) -> bytes:
+    def _request(self, path: str, session: str) -> bytes:
         host = f"Host: 127.0.0.1:{self.page.port}\r\n"
         if path.startswith("/"):
             return f"GET {path} HTTP/1.1\r\n{host}\r\n".encode()
         event = {"query": path, "n": 1, "clip": "", "passage": "", "run": "", "figures": "", "there": False}
-        body = json.dumps({"data": [], "event_data": event, "fn_index": self.visit, "session_hash": f"{dice.random():.12f}"[2:]})
+        body = json.dumps({"data": [], "event_data": event, "fn_index": self.visit, "session_hash": session})
         head = f"POST /gradio_api/run/predict HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         return (head + body).encode()
 
