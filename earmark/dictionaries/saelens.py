@@ -146,7 +146,7 @@ def _facts(config: dict[str, Any], architecture: str, sae: SparseAutoencoder) ->
     about = {**config, **(config["metadata"] if isinstance(config.get("metadata"), dict) else {})}
     facts = {"class": architecture, "k": sae.k, "model": about.get("model_name"), "dataset": about.get("dataset_path")}
     facts |= transformer_lens_hook(about.get("hook_name"))
-    if str(config.get("normalize_activations")) == "expected_average_only_in" and sae.input_norm.kind == "scale":
+    if sae.input_norm.kind == "scale":
         facts["input_scale"] = sae.input_norm.factor
     return facts
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from earmark.dictionaries import open_checkpoint
 from earmark.dictionaries.base import SparseAutoencoder
+from earmark.dictionaries.checkpoint import transformer_lens_hook
 from earmark.errors import BadInput, MissingWeights
 
 D, N = 6, 10
@@ -78,6 +79,36 @@ def test_a_hookpoint_is_read_from_its_folder_and_never_guessed(tmp_path: Path, f
     (path / "cfg.json").write_text('{"k": 3}')
     facts = open_checkpoint(path).facts
     assert {name: facts[name] for name in ("site", "layer", "hook") if facts.get(name) is not None} == told
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("blocks.8.hook_resid_pre", {"hook": "blocks.8.hook_resid_pre", "site": "residual", "layer": 7}),
+        ("blocks.8.hook_resid_post", {"hook": "blocks.8.hook_resid_post", "site": "residual", "layer": 8}),
+        ("blocks.3.mlp.hook_post", {"hook": "blocks.3.mlp.hook_post", "site": "neurons", "layer": 3}),
+        ("blocks.0.hook_resid_pre", {"hook": "blocks.0.hook_resid_pre"}),
+        ("blocks.8.attn.hook_z", {"hook": "blocks.8.attn.hook_z"}),
+        ("hook_embed", {"hook": "hook_embed"}),
+        ("", {}),
+        (None, {}),
+        (8, {}),
+    ],
+)
+def test_a_name_of_transformer_lens_is_read_or_left_as_it_is(name: object, told: dict[str, object]) -> None:
+    assert transformer_lens_hook(name) == told
+
+
+@pytest.mark.parametrize(("more", "scale"), [({"norm_scaling_factor": 0.5}, 0.5), ({}, None), ({"norm_scaling_factor": -1}, None)])
+def test_a_known_factor_of_the_input_is_told(tmp_path: Path, more: dict[str, float], scale: float | None) -> None:
+    config = {"architecture": "standard", "d_in": D, "d_sae": N, "apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in", **more}
+    (tmp_path / "cfg.json").write_text(json.dumps(config))
+    weights = tensors(PLAIN)
+    save_file(weights, tmp_path / "sae_weights.safetensors")
+    found, x = open_checkpoint(tmp_path), torch.randn(4, D, generator=torch.Generator().manual_seed(1))
+    assert found.facts.get("input_scale") == scale and bool(found.candidates) == (scale is None), "without it both ways are tried"
+    expected = torch.relu(x * (scale or 1.0) @ weights["W_enc"] + weights["b_enc"])
+    torch.testing.assert_close(torch.from_numpy(found.dictionary.encode(x).dense()), expected)
 
 
 def test_a_factor_that_the_config_does_not_use_is_refused_unless_it_is_one(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_auroc_equals_scikit_learns() -> None:
     random = np.random.default_rng(1)
     scores, truth = random.integers(0, 9, 300).astype(np.float32), random.random(300) < 0.3
     assert auroc(scores, truth) == pytest.approx(roc_auc_score(truth, scores))
-    assert auroc(scores, np.ones(300, bool)) is None
+    assert auroc(scores, np.ones(300, bool)) is auroc(scores, np.zeros(300, bool)) is None
 
 
 def test_positions_are_labelled_at_their_middle() -> None:

@@ -248,6 +248,17 @@ def test_quality_equals_the_formulas_in_one_piece() -> None:
     assert normalised_mse(x, torch.from_numpy(x_hat)).item() == pytest.approx(q.fvu, rel=1e-4)
 
 
+def test_what_does_not_vary_has_no_share_that_is_missed() -> None:
+    """Nor has nothing at all; a unit that never fires is typically as the others are, or 1 where none fires."""
+    constant, nothing = QualityMeter(3, 2), QualityMeter(3, 2)
+    values = np.array([[1, 0, 0], [3, 0, 0], [0, 5, 0]], np.float32)
+    constant.add(np.full((3, 2), 2, np.float32), np.zeros((3, 2), np.float32), values)
+    assert np.isnan(constant.result().fvu) and constant.result().l0 == 1
+    assert constant.typical.tolist() == [2, 5, 3.5] and constant.mean.tolist() == [2, 2]
+    empty = nothing.result()
+    assert np.isnan(empty.fvu) and (empty.l0, empty.dead, empty.density, empty.n_positions) == (0, 1, 0, 0) and nothing.typical.tolist() == [1, 1, 1]
+
+
 def test_held_out_samples_depend_on_the_id_alone() -> None:
     held = [is_held_out(f"clip-{i}", 0.1) for i in range(5000)]
     assert 0.08 < np.mean(held) < 0.12
