@@ -115,6 +115,21 @@ def test_some_of_it_damaged_leaves_the_rest(whole: Path, tmp_path: Path, harm: C
         shutil.rmtree(folder)
 
 
+def browse(folder: Path) -> str:
+    store = Store(replace(Settings.from_env({}), data=folder, offline=True))
+    return "".join(str(value) for value in view_of(Context(store, TABS, Desk(store)), {"tab": "browse", "dictionary": SAE}).values)
+
+
+def test_browse_says_whether_other_dictionaries_are_whole(whole: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "shelf"))
+    (folder / SAE / "manifest.json").write_text("{")
+    assert "cannot be read" in browse(folder) and "The other dictionaries above work on." in browse(folder)
+    for path in folder.glob("*/manifest.json"):
+        path.write_text("{")
+    assert "No other dictionary has whole tables" in browse(folder) and "work on" not in browse(folder)
+    assert "em-filter" not in browse(folder) and "em-filter" in browse(whole), "there is no list to filter"
+
+
 def test_a_shelf_and_a_cache_that_may_only_be_read_serve_as_ever(whole: Path, tmp_path: Path) -> None:
     """Whoever runs the tests may write everywhere: in a fork, every write to them fails as on a read-only disk."""
 
