@@ -13,6 +13,7 @@ import torch
 from earmark.dictionaries import open_checkpoint, saelens
 from earmark.errors import BadInput
 from earmark.learning.kinds.topk import THRESHOLD_RATE, TopK
+from earmark.learning.loop import Training
 from earmark.learning.settings import TrainSettings
 from earmark.measure.losses import normalised_mse
 from earmark.measure.quality import QualityMeter
@@ -246,6 +247,17 @@ def test_quality_equals_the_formulas_in_one_piece() -> None:
     assert q.dead == pytest.approx((f == 0).all(axis=0).mean())
     assert q.density == pytest.approx((f > 0).mean())
     assert normalised_mse(x, torch.from_numpy(x_hat)).item() == pytest.approx(q.fvu, rel=1e-4)
+
+
+@pytest.mark.parametrize(("n", "all_of_it"), [(63, True), (64, True), (65, False)])
+def test_where_there_are_no_more_than_a_batch_it_is_all_of_them_in_order(n: int, all_of_it: bool) -> None:
+    x = planted(200)[0][:n]
+    training = Training(x, replace(SMALL, n_activations=640, batch=64))
+    first = next(training.steps())
+    expected = training.model.normalise(x)
+    assert len(first.batch) == min(n, 64) and (first.batch.shape == expected.shape and torch.equal(first.batch, expected)) == all_of_it
+    rows = {tuple(row) for row in expected.tolist()}
+    assert all(tuple(row) in rows for row in first.batch.tolist())
 
 
 def test_what_does_not_vary_has_no_share_that_is_missed() -> None:
