@@ -50,7 +50,7 @@ def prepare(folder: Path, n: int) -> list[KnownClip]:
 
 def read(folder: Path) -> list[KnownClip]:
     listed: list[dict[str, Any]] = json.loads((folder / LIST).read_text(encoding="utf-8"))
-    return [KnownClip(**c | {"hits": tuple((int(unit), float(peak)) for unit, peak in c["hits"])}) for c in listed]
+    return [KnownClip(c["name"], c["path"], c["dictionary"], tuple((int(unit), float(peak)) for unit, peak in c["hits"]), c["transcript"]) for c in listed]
 
 
 def _write(folder: Path, n: int) -> None:

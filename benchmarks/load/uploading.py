@@ -20,6 +20,8 @@ from .clips import KnownClip, read
 N_HITS = 20
 ROUND_PAUSE_S = 1.0
 LIMIT_S = 300.0
+PATIENCE_S = 60.0
+"""with the machine: how long a client waits for a byte"""
 _TOLD = re.compile(r"(?P<n>\d+) (?:is|are) before you, about (?P<count>\d+) (?P<unit>s|min)")
 
 
@@ -102,7 +104,7 @@ def visitor(number: int, clients: Sequence[Any], clips: Sequence[KnownClip], end
 def main(port: int, folder: Path, seconds: float, n: int) -> None:
     from gradio_client import Client
 
-    clients = [Client(f"http://127.0.0.1:{port}", verbose=False) for _ in range(n)]
+    clients = [Client(f"http://127.0.0.1:{port}", verbose=False, httpx_kwargs={"timeout": PATIENCE_S}) for _ in range(n)]
     uploads: list[Upload] = []
     end, together = time.monotonic() + seconds, threading.Barrier(n)
     threads = [threading.Thread(target=visitor, args=(i, clients, read(folder), end, together, uploads)) for i in range(n)]
