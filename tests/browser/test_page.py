@@ -230,7 +230,6 @@ def test_the_dark_theme_is_dark(visitor):
     assert page.evaluate(light, [".em-page h1", "color"]) > 0.8
 
 
-@pytest.mark.parametrize("visitor", [{"bypass_csp": True}], indirect=True)
 def test_a_theme_is_chosen_by_the_address_and_stays(visitor):
     page = visitor.open("/?tab=about")
     assert not page.evaluate("document.body.classList.contains('dark')")
@@ -241,6 +240,7 @@ def test_a_theme_is_chosen_by_the_address_and_stays(visitor):
     assert visitor.query()["__theme"] == "dark" and page.evaluate("document.body.classList.contains('dark')")
 
 
+@pytest.mark.parametrize("visitor", [{"bypass_csp": True}], indirect=True)
 def test_in_a_frame_the_parent_is_told_the_address(visitor, base):
     """As on a Space, whose page shows this one in a frame; here an answer of this host that shows none by itself. Who may is `test_headers`' to say."""
     page = visitor.page
