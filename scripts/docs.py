@@ -21,6 +21,7 @@ from earmark.models import supported  # noqa: E402
 from earmark.settings import ROOT as DATA_ROOT  # noqa: E402
 from earmark.settings import SETTINGS  # noqa: E402
 from scripts.columns import markdown  # noqa: E402
+from scripts.limits import limits_table  # noqa: E402
 
 CODE = ("app.py", "components", "earmark", "scripts", "benchmarks")
 # What has no docstring, or is told best as a whole; paths that end in / are folders. A test fails when one is not there.
@@ -134,7 +135,7 @@ def models_table() -> str:
     return "\n".join(lines)
 
 
-PARTS = {"formats": formats_table, "models": models_table, "settings": settings_table, "commands": commands_table, "map": map_of_files}
+PARTS = {"formats": formats_table, "models": models_table, "settings": settings_table, "limits": limits_table, "commands": commands_table, "map": map_of_files}
 
 
 def readme(text: str) -> str:
