@@ -12,6 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # else it remembers t
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**12))
 
 import gradio as gr
+from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 
 from components import TABS
@@ -19,7 +20,7 @@ from components.asked import Discreet
 from components.bridge import Context, FirstView, Page, build_page, wire
 from components.card import page_head, page_style
 from components.closed import closed_options, closed_page
-from components.doors import FORGET_S, Doors, own_folder, swept
+from components.doors import FORGET_S, Doors, misfit, own_folder, swept
 from components.frame import Frame
 from components.headers import SafeHeaders
 from components.programs import endpoints, model_endpoints
@@ -70,6 +71,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
             "routes": [*(own_routes(desk) if desk else ()), *routes(store)],
             "middleware": [Middleware(SafeHeaders), doors, *first, Middleware(Frame)],
             "lifespan": swept(),
+            "exception_handlers": {RequestValidationError: misfit},
         },
         "max_threads": N_THREADS,
         "state_session_capacity": N_VISITS,

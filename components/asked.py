@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import math
-import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,12 +14,12 @@ import gradio as gr
 from earmark.errors import BadInput, EarmarkError
 from earmark.parameters import flag
 
+from .doors import UNEXPECTED, note
 from .stateless import Stateless
 
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_WHOLE = 10**12
-UNEXPECTED = "This could not be answered: what was asked does not fit, or something is broken here. About lists what can be asked."
 
 
 def _whole(name: str, value: object) -> int:
@@ -107,5 +105,5 @@ class Discreet(Stateless):
         except gr.Error:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, its words stay out of the log
-            logging.getLogger(__name__).error("%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            note(error)
             raise gr.Error(UNEXPECTED, print_exception=False) from None

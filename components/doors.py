@@ -8,10 +8,12 @@ when it is full; and none of it is handed out.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -23,7 +25,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FORGET_S = (600, 2400)
@@ -34,6 +37,7 @@ MAX_BODY_BYTES = 4_000_000
 """of a request that brings no file"""
 FORM_BYTES = 10_000
 """what a form holds besides its file"""
+UNEXPECTED = "This could not be answered: what was asked does not fit, or something is broken here. About lists what can be asked."
 ROOMS = "/gradio_api"
 UPLOAD = "/upload"
 CLOSED = (
@@ -79,7 +83,35 @@ class Doors:
         elif "multipart/form-data" in headers.get("content-type", "").lower():
             await JSONResponse({"error": f"Files are taken by {ROOMS}{UPLOAD} alone."}, 415)(scope, receive, send)
             return
-        await self._app(scope, counted(receive, most, takes_files), send)
+        await self._answered(scope, counted(receive, most, takes_files), send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What goes wrong unexpectedly is a sentence for who asked, and a note without their words for the log."""
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # noqa: BLE001 whatever it is, its words stay out of the log
+            note(error)
+            if not started:
+                await JSONResponse({"error": UNEXPECTED}, 500)(scope, receive, send)
+
+
+def note(error: Exception) -> None:
+    """Log an unexpected error's kind and its place in the code; its words may be a visitor's."""
+    logging.getLogger(__name__).error("%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+
+
+async def misfit(request: Request, error: Exception) -> Response:
+    """Answers a body that does not fit. FastAPI's own answer repeats the body, which may be no JSON, and logs it where it is not."""
+    return JSONResponse({"error": "The request's body is not what this address takes. About lists what can be asked."}, 422)
 
 
 def counted(receive: Receive, most: int, takes_files: bool) -> Receive:

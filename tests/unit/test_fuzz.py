@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.kinds.misdeeds import CAUGHT
+from tests.fuzz.kinds.texts import PIECES, Strict
 from tests.fuzz.run import cases
 
 SEED = os.environ.get("EARMARK_FUZZ_SEED", "0")
@@ -30,3 +32,10 @@ def test_the_guard_catches_what_it_must(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(told) == len(CAUGHT)
     for one, (deed, words) in zip(told, CAUGHT.items(), strict=True):
         assert (words in one.fault) if words else not one.fault, f"{deed}: {one.fault or one.said}"
+
+
+@pytest.mark.parametrize("brought", [*PIECES[:2], *PIECES[4:6], PIECES[9], '<p zqy="1">', '<a href="javascript:zqz()">'])
+def test_markup_that_a_text_brings_in_would_be_seen(brought: str) -> None:
+    with pytest.raises(AssertionError):
+        Strict().feed(f"<p>{brought}</p>")
+    Strict().feed(f"<p>{html.escape(brought)}</p>")
