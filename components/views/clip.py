@@ -10,8 +10,9 @@ import numpy as np
 
 from earmark.errors import EarmarkError
 from earmark.links import Link, media_href, own_href
-from earmark.live.analysis import MOMENT, rank
+from earmark.live.analysis import MOMENT, ORDERS, rank
 from earmark.live.line.kept import Clip
+from earmark.phones import answers_to_silence
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.store import Store
 from earmark.units import UnitHit
@@ -85,6 +86,7 @@ class HitsView(Firings):
     """The units that fire on a sound."""
 
     rows: tuple[HitRow, ...] = ()
+    quiet: tuple[HitRow, ...] = ()
     elsewhere: bool = False
     """the clip was run through another layer than this dictionary's"""
     waiting: bool = False
@@ -150,7 +152,11 @@ def hits_view(store: Store, link: Link, clip: Clip | None) -> HitsView:
     known = known_units(store, link.dictionary, [h.unit for h in hits])
     frame = clip.grid.frame_at(at_s)
     rows = tuple(_row(entry, clip, hit, traces[hit.unit], known.get(hit.unit), order, frame) for hit in hits)
-    return HitsView(link, entry, picks, rows, bare=bare)
+    quiet = tuple(row for row, hit in zip(rows, hits, strict=True) if order in ORDERS and hit.label and answers_to_silence(hit.label))
+    if not 0 < len(quiet) < len(rows):
+        return HitsView(link, entry, picks, rows, bare=bare)
+    away = {row.unit for row in quiet}
+    return HitsView(link, entry, picks, tuple(row for row in rows if row.unit not in away), quiet, bare=bare)
 
 
 def _row(entry: DictionaryEntry, clip: Clip, hit: UnitHit, trace: np.ndarray, known: dict[str, Any] | None, order: str, frame: int) -> HitRow:

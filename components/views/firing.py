@@ -62,6 +62,8 @@ class Firings:
     entry: DictionaryEntry
     picks: tuple[Pick, ...]
     rows: tuple[Firing, ...] = ()
+    quiet: tuple[Firing, ...] = ()
+    """of a sound those that answer to silence, where others fire: folded away behind them, in the same order"""
     problem: str | None = None
     bare: bool = False
     """the dictionary has no tables that say more of its units"""

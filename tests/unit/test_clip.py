@@ -16,8 +16,9 @@ import pytest
 import soundfile as sf
 
 from components.audio import answer_to, ticket_for
+from components.card import render
 from components.uploads import uploaded
-from components.views.clip import form_view, hits_view
+from components.views.clip import HitsView, form_view, hits_view
 from components.views.firing import N_HITS
 from earmark.errors import BadInput, EarmarkError, NotFound
 from earmark.inputs.audio import Limits, decode
@@ -336,3 +337,24 @@ def test_what_fires_carries_its_label(house: Settings, tmp_path: Path) -> None:
     assert [r.label for r in page.rows] == [named.get(r.unit) for r in page.rows] and any(r.label for r in page.rows)
     found = analysis_json(desk.analyse("toy-neurons", sound(11, 1.2), 10, "relative"))
     assert [h["label"] for h in found["hits"]] == [named.get(h["unit"]) for h in found["hits"]]
+
+
+def test_units_that_answer_to_silence_stand_behind_the_others_and_none_is_lost(house: Settings, tmp_path: Path) -> None:
+    shutil.copytree(house.data, tmp_path / "data")
+    names = {unit: ("silence", "pause at a comma", "/s/", "before silence")[unit % 4] for unit in range(40)}
+
+    def seen(named: dict[int, str], heard_view: HeardView) -> HitsView:
+        rows = [LABEL | {"unit": unit, "label": text} for unit, text in named.items()]
+        put_table(tmp_path / "data" / "toy-neurons", LABELS, rows, {"labels": {}})
+        desk = Desk(Store(replace(house, data=tmp_path / "data")))
+        return hits_view(desk.store, Link("audio", "toy-neurons", heard=heard_view), heard(desk, sound(11, 1.2)))
+
+    whole = seen({}, HeardView("mean"))
+    page = seen(names, HeardView("mean"))
+    assert [r.unit for r in page.rows] == [r.unit for r in whole.rows if r.unit % 4 > 1] and page.rows
+    assert [r.unit for r in page.quiet] == [r.unit for r in whole.rows if r.unit % 4 < 2] and page.quiet and not whole.quiet
+    html = render("audio-hits.html", page=page)
+    folded = html[html.index("<details") : html.index("</details>")]
+    assert f"and {len(page.quiet)} that answer to silence" in folded and folded.count("<article") == len(page.quiet)
+    assert html.count("<article") == len(whole.rows)
+    assert not seen(names, HeardView("moment", 0.5)).quiet and not seen(dict.fromkeys(names, "silence"), HeardView("mean")).quiet
