@@ -46,10 +46,15 @@ class Words:
     positions: str
     perceive: str
     """what a person does with a sample"""
+    kind: str
+    """what labels of the kind class name"""
 
 
-WORDS = {"audio": Words("clip", "clips", "frame", "frames", "hear"), "text": Words("context", "contexts", "token", "tokens", "read")}
-MIXED = Words("sample", "samples", "position", "positions", "look at")
+WORDS = {
+    "audio": Words("clip", "clips", "frame", "frames", "hear", "a class of sounds"),
+    "text": Words("context", "contexts", "token", "tokens", "read", "a kind of token"),
+}
+MIXED = Words("sample", "samples", "position", "positions", "look at", "a class")
 """of both, beside each other"""
 MODALITIES = {"audio": "Speech and sound", "text": "Text"}
 """what models take, and how a list of them is headed"""
@@ -206,8 +211,9 @@ def amount_in(edits: Sequence[Edit], dictionary: str, unit: int) -> str:
 
 
 def label_holds(label: UnitLabel, words: Words = WORDS["audio"]) -> str:
-    """How well a label holds, in one plain sentence."""
-    return f"true of {percent(label.precision)} of the {words.positions} where it is strongest"
+    """How well a label holds, in one plain sentence; a class, which could be read as a word, is called one."""
+    what = f"{words.kind}, " if label.kind == "class" and "silence" not in label.text else ""
+    return f"{what}true of {percent(label.precision)} of the {words.positions} where it is strongest"
 
 
 def quantile_note(words: Words) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,15 +149,20 @@ def hits_view(store: Store, link: Link, clip: Clip | None) -> HitsView:
     if bare and link.heard.order in prose.NEED_TABLES:
         link = replace(link, heard=replace(link.heard, order="peak"))
     order, at_s, to_s = link.heard.order, link.heard.at_s or 0.0, link.heard.to_s or 0.0
-    hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=N_HITS, order=order, at_s=at_s, to_s=to_s)
-    known = known_units(store, link.dictionary, [h.unit for h in hits])
+    hits, traces = rank(store, link.dictionary, clip.codes[link.dictionary], clip.grid, top=2 * N_HITS, order=order, at_s=at_s, to_s=to_s)
+    listed, quiet = _silence_last(hits, order)
+    known = known_units(store, link.dictionary, [h.unit for h in (*listed, *quiet)])
     frame = clip.grid.frame_at(at_s)
-    rows = tuple(_row(entry, clip, hit, traces[hit.unit], known.get(hit.unit), order, frame) for hit in hits)
-    quiet = tuple(row for row, hit in zip(rows, hits, strict=True) if order in ORDERS and hit.label and answers_to_silence(hit.label))
-    if not 0 < len(quiet) < len(rows):
-        return HitsView(link, entry, picks, rows, bare=bare)
-    away = {row.unit for row in quiet}
-    return HitsView(link, entry, picks, tuple(row for row in rows if row.unit not in away), quiet, bare=bare)
+    rows, away = (tuple(_row(entry, clip, hit, traces[hit.unit], known.get(hit.unit), order, frame) for hit in part) for part in (listed, quiet))
+    return HitsView(link, entry, picks, rows, away, bare=bare)
+
+
+def _silence_last(hits: Sequence[UnitHit], order: str) -> tuple[Sequence[UnitHit], Sequence[UnitHit]]:
+    """The first that fire on a sound, and apart those that answer to silence; in one where a moment or a stretch is asked for, or nothing else fires."""
+    quiet = [h for h in hits if h.label and answers_to_silence(h.label)] if order in ORDERS else []
+    away = {h.unit for h in quiet}
+    others = [h for h in hits if h.unit not in away]
+    return (others[:N_HITS], quiet[:N_HITS]) if others else (hits[:N_HITS], [])
 
 
 def _row(entry: DictionaryEntry, clip: Clip, hit: UnitHit, trace: np.ndarray, known: dict[str, Any] | None, order: str, frame: int) -> HitRow:

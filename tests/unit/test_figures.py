@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from components import figures, prose
-from earmark.cards import Example, Histogram
+from earmark.cards import Example, Histogram, UnitLabel
 
 
 def example(trace: list[float], start_s: float = 1.0, peak_at: int = 2) -> Example:
@@ -85,3 +86,11 @@ def test_a_whole_clip_keeps_its_peak_at_its_own_time(n):
     assert apex == (pytest.approx(100 * (at + 0.5) * 0.02, abs=0.06), pytest.approx(4))
     assert len(drawn) <= 800 and all(0 <= y <= 100 for _, y in drawn)
     assert [x for x, _ in drawn] == sorted(x for x, _ in drawn)
+
+
+def test_a_labels_line_is_one_sentence_and_calls_a_class_one():
+    stop = UnitLabel("class", "stop", 0.0, 0.721, 0.1, 5.1, 0.17, 0.7, 900)
+    assert prose.label_holds(stop) == "a class of sounds, true of 72 % of the frames where it is strongest"
+    assert prose.label_holds(stop, prose.WORDS["text"]) == "a kind of token, true of 72 % of the tokens where it is strongest"
+    for other in (replace(stop, kind="word"), replace(stop, text="silence"), replace(stop, kind="phone", text="/s/", auroc=None)):
+        assert prose.label_holds(other) == "true of 72 % of the frames where it is strongest"
