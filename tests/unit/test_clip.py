@@ -357,7 +357,7 @@ def test_units_that_answer_to_silence_stand_behind_the_others_and_none_is_lost(h
     assert [r.unit for r in page.quiet] == [unit for unit in whole if names.get(unit) in quiet] and page.quiet
     assert {r.unit for r in plain.rows} <= {r.unit for r in (*page.rows, *page.quiet)} and not plain.quiet
     html = render("audio-hits.html", page=page)
-    folded = html[html.index("<details") : html.index("</details>")]
+    folded = html[html.index('<details class="em-quiet"') :]
     assert f"and {len(page.quiet)} that answer to silence" in folded and folded.count("<article") == len(page.quiet)
     assert html.count("<article") == len(page.rows) + len(page.quiet)
     assert not seen(names, HeardView("moment", 0.5)).quiet and not seen(dict.fromkeys(names, "silence"), HeardView("mean")).quiet
