@@ -25,6 +25,8 @@ Text = TypeVar("Text", bound=TextModel)
 VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 # made anew by the network, or used in training alone
 _EXCUSED = ("masked_spec_embed", "position_ids", "rotary_emb.inv_freq")
+MOST_LAYERS, MOST_WIDE = 1_000, 4_000_000
+_SIZES = ("layers", "n_layer", "_size", "_dim", "_heads", "n_embd", "n_head", "n_positions", "_positions", "n_inner", "d_model")
 CANNOT_READ = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError, pickle.UnpicklingError)
 
 
@@ -37,13 +39,22 @@ def open_folder(files: ModelFiles, family: str, types: Iterable[ModelType]) -> t
     valid = [t.name for t in types]
     if config.get("model_type") not in valid:
         raise MissingWeights(f"{files.slug} is of the type '{config.get('model_type')}'; the family {family} reads {', '.join(valid)}.")
+    _check_sizes(config, files.slug)
     return folder, config
+
+
+def _check_sizes(config: dict[str, Any], slug: str) -> None:
+    """Raise MissingWeights where config.json asks for a network that nobody has: it would be built, layer by layer, before its weights are looked at."""
+    for name, value in config.items():
+        most = MOST_LAYERS if name.endswith(("layers", "layer")) else MOST_WIDE
+        if name.endswith(_SIZES) and isinstance(value, int) and not -1 <= value <= most:
+            raise MissingWeights(f"{slug}: config.json says that {name} is {value:.6g}; at most {most:,} can be. Fetch the folder again.")
 
 
 def read_json(path: Path, slug: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MissingWeights(f"{slug} has no readable {path.name} ({type(error).__name__}). Fetch the folder again.") from None
     if not isinstance(found, dict):
         raise MissingWeights(f"{slug}: {path.name} is no JSON object. Fetch the folder again.")
