@@ -28,7 +28,7 @@ from components.stateless import N_VISITS
 from components.theme import THEME
 from components.waiting import N_THREADS
 from earmark.api import routes
-from earmark.errors import EarmarkError
+from earmark.errors import BadInput, EarmarkError
 from earmark.live.desk import Desk
 from earmark.live.line.turns import MAX_WAITING
 from earmark.settings import Settings
@@ -68,7 +68,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
     doors = Middleware(Doors, store.settings.max_upload_mb)
     return {
         "app_kwargs": {
-            "routes": [*(own_routes(desk) if desk else ()), *routes(store)],
+            "routes": [*(own_routes(desk) if desk else ()), *routes(store, desk)],
             "middleware": [Middleware(SafeHeaders), doors, *first, Middleware(Frame)],
             "lifespan": swept(),
             "exception_handlers": {RequestValidationError: misfit},
@@ -91,14 +91,26 @@ def opened() -> tuple[gr.Blocks, dict[str, Any]]:
     """The page and how it is launched; where a setting or the catalog cannot be read, a page that says so."""
     try:
         store = Store(Settings.from_env())
+        if not store.catalog.dictionaries:
+            raise BadInput(f"catalog.toml in '{store.settings.data}' lists no dictionary yet. README says what an entry holds.")
     except EarmarkError as error:
         print(f"earmark: {error}", file=sys.stderr, flush=True)
         return closed_page(str(error)), closed_options(str(error))
+    print(f"earmark: {_told(store)}", file=sys.stderr, flush=True)
     for fault in store.catalog.faults.values():
         print(f"earmark: {fault}", file=sys.stderr, flush=True)
     desk = Desk(store)
     demo, page = create_page(store, desk)
     return demo, launch_options(store, desk, page)
+
+
+def _told(store: Store) -> str:
+    """What an owner wants to find in the log."""
+    settings, slugs = store.settings, list(store.catalog.dictionaries)
+    there = sum(store.has_tables(slug) for slug in slugs)
+    hub = "the Hub is never asked" if settings.offline else f"the Hub is asked for what is missing, up to {settings.hub_max_mb} MB a visitor"
+    limits = f"files up to {settings.max_upload_mb} MB and sounds up to {settings.max_audio_s} s are read"
+    return f"{len(slugs)} dictionaries in '{settings.data}', {there} with tables; {hub}; {limits}."
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ Errors are 404 (not here) or 422 (cannot be used) with {"error": a sentence}. Ev
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -26,6 +26,9 @@ from .web.media import media_routes
 from .web.preview import preview_routes
 from .web.records import card_json, csv_text, dictionaries_json, examples_csv, hits_json, list_rows, montage_json, pair_json, units_rows, words_json
 
+if TYPE_CHECKING:
+    from .live.desk import Desk
+
 __all__ = ["card_json", "dictionaries_json", "hits_json", "routes"]
 
 
@@ -36,8 +39,8 @@ def _format(request: Request) -> str:
     return kind
 
 
-def routes(store: Store) -> list[Route]:
-    """Every route beside the page itself."""
+def routes(store: Store, desk: Desk | None = None) -> list[Route]:
+    """Every route beside the page itself; with a desk, `/api/status` also says how busy the model is."""
     cache = ByteCache()
 
     def encoded(value: Any) -> bytes:
@@ -46,6 +49,14 @@ def routes(store: Store) -> list[Route]:
     @answered
     async def dictionaries(request: Request) -> Response:
         return Response(encoded(await run_in_threadpool(dictionaries_json, store)), media_type="application/json")
+
+    @answered
+    async def status(request: Request) -> Response:
+        slugs = list(store.catalog.dictionaries)
+        shelf = {"up": True, "dictionaries": len(slugs), "with_tables": len(await run_in_threadpool(lambda: [s for s in slugs if store.has_tables(s)]))}
+        wait = desk.turns.wait() if desk else None
+        model = {"loaded": list(desk.loaded), "waiting": wait.n_before, "wait_s": round(wait.seconds, 1)} if desk and wait else {}
+        return Response(encoded(shelf | model), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     @answered
     async def unit(request: Request) -> Response:
@@ -121,6 +132,7 @@ def routes(store: Store) -> list[Route]:
         raise NotFound(f"There is nothing at '{request.url.path[:120]}'. See the page's About tab for what there is.")
 
     return [
+        Route("/api/status", status),
         Route("/api/dictionaries", dictionaries),
         Route("/api/unit/{dictionary}/{index}", unit),
         Route("/api/search/{dictionary}/{index}", search),

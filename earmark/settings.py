@@ -22,6 +22,7 @@ SETTINGS: tuple[tuple[str, object, str], ...] = (
     ("hub_max_mb", 1000, "largest download from the Hub that a visitor of the page can set off, in megabytes; 0: none"),
     ("model_memory_mb", 6000, "memory for models and dictionaries together, in megabytes; beyond it the least recently used leave"),
 )
+_SAID = {"1": True, "0": False, "true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}
 _MAY_BE_0 = {"hub_max_mb"}
 
 
@@ -51,7 +52,9 @@ def _parse(name: str, default: object, text: str | None) -> object:
     if text is None or text == "":
         return default
     if isinstance(default, bool):
-        return text.strip().lower() in {"1", "true", "yes", "on"}
+        if (word := text.strip().lower()) not in _SAID:
+            raise BadInput(f"EARMARK_{name.upper()} is '{text[:40]}', but must be one of {', '.join(_SAID)}.")
+        return _SAID[word]
     if isinstance(default, int):
         least = 0 if name in _MAY_BE_0 else 1
         if not text.strip().isdecimal() or int(text) < least:

@@ -127,10 +127,20 @@ def whole(value: object) -> int | None:
 _SITES = {"hook_resid_post": ("residual", 0), "hook_resid_pre": ("residual", -1), "mlp.hook_post": ("neurons", 0), "mlp.hook_pre": ("preactivation", 0)}
 
 
-def transformer_lens_hook(name: object) -> dict[str, Any]:
-    """{hook, site, layer} of a name such as blocks.8.hook_resid_pre, the output of block 7; {hook} alone of other names, {} of none."""
+def block_output(name: str) -> int | None:
+    """The number of a block by the name of its module, such as encoder.layers.1 or transformer.h.8: what it gives out is the residual stream."""
+    block = re.fullmatch(r"(?:.*\.)?(?:layers|h)\.(\d{1,4})", name)
+    return int(block[1]) if block else None
+
+
+def named_hook(name: object) -> dict[str, Any]:
+    """{hook, site, layer} of TransformerLens's names such as blocks.8.hook_resid_pre, the output of block 7, and of modules; {hook} alone of other
+    names, {} of none."""
     if not isinstance(name, str) or not name:
         return {}
+    block = block_output(name)
+    if block is not None:
+        return {"hook": name, "site": "residual", "layer": block}
     parts = re.fullmatch(r"blocks\.(\d{1,4})\.(.+)", name)
     site, shift = _SITES.get(parts[2] if parts else "", ("", 0))
     if not parts or not site or int(parts[1]) + shift < 0:

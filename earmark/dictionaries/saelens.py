@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import BadInput, MissingWeights
 from .base import SparseAutoencoder
-from .checkpoint import MEAN_NORM, RAW, Checkpoint, Publisher, lay, made, transformer_lens_hook, vector, whole
+from .checkpoint import MEAN_NORM, RAW, Checkpoint, Publisher, lay, made, named_hook, vector, whole
 from .files import Found
 from .norms import InputNorm
 
@@ -145,7 +145,7 @@ def _candidates(config: dict[str, Any], norm: InputNorm) -> tuple[str, ...]:
 def _facts(config: dict[str, Any], architecture: str, sae: SparseAutoencoder) -> dict[str, Any]:
     about = {**config, **(config["metadata"] if isinstance(config.get("metadata"), dict) else {})}
     facts = {"class": architecture, "k": sae.k, "model": about.get("model_name"), "dataset": about.get("dataset_path")}
-    facts |= transformer_lens_hook(about.get("hook_name"))
+    facts |= named_hook(about.get("hook_name"))
     if sae.input_norm.kind == "scale":
         facts["input_scale"] = sae.input_norm.factor
     return facts

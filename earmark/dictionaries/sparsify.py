@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import BadInput
 from .base import SparseAutoencoder
-from .checkpoint import Checkpoint, Publisher, lay, made, vector, whole
+from .checkpoint import Checkpoint, Publisher, block_output, lay, made, vector, whole
 from .files import Found
 
 FORMAT = "sparsify"
@@ -50,9 +50,9 @@ def load(found: Found) -> Checkpoint:
 
 def _hook(found: Found) -> dict[str, Any]:
     name = found.weights.parent.name
-    block = re.fullmatch(r"(?:.*\.)?(?:layers|h)\.(\d{1,4})", name)
-    if block:
-        return {"hook": f"output of block {block[1]}", "site": "residual", "layer": int(block[1])}
+    block = block_output(name)
+    if block is not None:
+        return {"hook": f"output of block {block}", "site": "residual", "layer": block}
     before = re.fullmatch(r"layer_(\d{1,4})", name)
     if before:
         layer = int(before[1])

@@ -83,7 +83,7 @@ class Store:
             **{name: quality.get(name) for name in QUALITY},
             "dead": over.get("dead"),
             "dead_held_out": quality.get("dead"),
-            "n_positions": quality.get("n_positions", over.get("n_positions")),
+            "n_positions": quality.get("n_positions"),
             "corpus": over.get("corpus"),
             "n_corpus_positions": over.get("n_positions"),
             "decoder_cosine": spread(self.dictionary(slug).nearest) if tables else None,

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from earmark.dictionaries import open_checkpoint
 from earmark.dictionaries.base import SparseAutoencoder
-from earmark.dictionaries.checkpoint import transformer_lens_hook
+from earmark.dictionaries.checkpoint import named_hook
 from earmark.errors import BadInput, MissingWeights
 
 D, N = 6, 10
@@ -96,7 +96,7 @@ def test_a_hookpoint_is_read_from_its_folder_and_never_guessed(tmp_path: Path, f
     ],
 )
 def test_a_name_of_transformer_lens_is_read_or_left_as_it_is(name: object, told: dict[str, object]) -> None:
-    assert transformer_lens_hook(name) == told
+    assert named_hook(name) == told
 
 
 @pytest.mark.parametrize(("more", "scale"), [({"norm_scaling_factor": 0.5}, 0.5), ({}, None), ({"norm_scaling_factor": -1}, None)])

@@ -79,14 +79,13 @@ class Lab:
         return tuple(slug for slug, entry in store.catalog.models.items() if _is_here(entry, store.settings))
 
     def settled(self, experiment: Experiment) -> Experiment:
-        """The experiment with a model: where it names none, a language model that is here, one with tables before others."""
+        """The experiment with a model: where it names none, a language model that is here, one with tables before others; with none listed, one that hears."""
         if experiment.model:
             return experiment
-        store = self._sounds.store
-        texts = [slug for slug, entry in store.catalog.models.items() if entry.modality == "text"]
-        known = [d.model for slug, d in store.catalog.dictionaries.items() if store.has_tables(slug)]
+        catalog, store = self._sounds.store.catalog, self._sounds.store
+        known = {d.model for slug, d in catalog.dictionaries.items() if store.has_tables(slug)}
         here = self.models()
-        ranked = sorted(texts, key=lambda slug: (slug not in here, slug not in known))
+        ranked = sorted(catalog.models, key=lambda slug: (catalog.models[slug].modality != "text", slug not in here, slug not in known))
         return replace(experiment, model=next(iter(ranked), ""))
 
     def dictionary_of(self, model: str) -> str | None:

@@ -96,17 +96,20 @@ class Line:
             return State("ready", "The model is ready.")
         return State("failed", str(error) if isinstance(error, EarmarkError) else "The model could not be loaded.")
 
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The dictionaries in memory."""
+        return self._runtime.loaded if self._runtime is not None else ()
+
     def facts(self, slug: str) -> Facts | None:
         """What is known of a dictionary that is in memory."""
-        held = self._runtime is not None and slug in self._runtime.loaded
-        return self._facts.get(slug) if held else None
+        return self._facts.get(slug) if slug in self.loaded else None
 
     def neighbours(self, slug: str, unit: int) -> tuple[Neighbour, ...]:
         """The nearest directions of a dictionary that is in memory."""
         from ..checkpoints.facts import neighbours
 
-        held = self._runtime is not None and slug in self._runtime.loaded
-        return neighbours(self.runtime().open(slug), unit) if held else ()
+        return neighbours(self.runtime().open(slug), unit) if slug in self.loaded else ()
 
     def _fetch(self, slug: str) -> None:
         """Runs beside the model's thread, so that a long download is in nobody's way."""

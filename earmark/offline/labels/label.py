@@ -137,7 +137,7 @@ def label(settings: Settings, slug: str, n_workers: int, only: bool = False) -> 
     """Label the units of a dictionary and, unless `only`, of the others over its layer; {dictionary: summary}.
 
     Units that are never 0 count as active at as many positions as the median eligible feature. Raises BadInput where the layer has no
-    SAE to take that number from, or the corpus of sounds no words.
+    SAE to take that number from, the corpus of sounds no words, or no feature enough samples to fire in.
     """
     runtime = Runtime(settings)
     entry = runtime.catalog.dictionary(slug)
@@ -145,10 +145,15 @@ def label(settings: Settings, slug: str, n_workers: int, only: bool = False) -> 
     if not entry.corpus or chosen[0].kind != "sae":
         raise BadInput(f"{slug} has no SAE over its layer, whose activity neurons and axes are matched to; list one in the catalog and build it.")
     layer = Layer(settings, entry.model, entry.layer, entry.corpus, n_workers)
+    halves = [int((layer.half == side).sum()) for side in (0, 1)]
+    if min(halves) < MIN_SAMPLES_A_HALF:
+        raise BadInput(_too_few(entry.corpus, halves))
     grid = runtime.model(entry.model).grid
     features = runtime.open(chosen[0].slug)
     stored = layer.harvest(chosen[0].site)
     n_active, firing = features_firing(stored, features.dictionary, layer.half)
+    if not eligible(firing).any():
+        raise BadInput(_too_few(entry.corpus, halves))
     matched = int(np.median(n_active[eligible(firing)]))
     found: dict[str, dict[str, Any]] = {}
     n_random = min(features.dictionary.n_units, N_RANDOM)
@@ -163,6 +168,13 @@ def label(settings: Settings, slug: str, n_workers: int, only: bool = False) -> 
             named = layer.name(layer.harvest(sibling.site), opened.dictionary, grid, np.full(opened.dictionary.n_units, matched))
         found[sibling.slug] = write_labels(settings, opened, named, named.summary(random) | {"n_active": matched})
     return found
+
+
+def _too_few(corpus: str, halves: Sequence[int]) -> str:
+    return (
+        f"No feature is active in {MIN_SAMPLES_A_HALF} samples of each half of {corpus}, whose halves have {halves[0]} and {halves[1]} that can be judged. "
+        "Labels are found on one half and judged on the other: give it more samples."
+    )
 
 
 def _feature_names(layer: Layer, opened: Opened, grid: tuple[float, float]) -> Named:

@@ -195,7 +195,7 @@ def dictionary_revision(entry: DictionaryEntry, model: ModelEntry, hook: str, we
 def licence_text(entry: DictionaryEntry, model: ModelEntry, corpus: CorpusEntry | None) -> str:
     """What lies as LICENSE beside a dictionary's files."""
     what = "autoencoder and the tables" if entry.kind == "sae" else "tables"
-    lines = [f"{entry.title or entry.slug} ({entry.slug})", "", f"The {what} in this folder: {entry.licence or 'Apache-2.0'}."]
+    lines = [f"{entry.title or entry.slug} ({entry.slug})", "", f"The {what} in this folder: {entry.licence or 'licence not stated'}."]
     lines.append(f"They were computed from the model {model.title or model.slug} ({model.licence or 'licence not stated'}; {model.source or model.slug})")
     if corpus is not None:
         lines.append(f"and the corpus {corpus.title or corpus.slug} ({corpus.licence or 'licence not stated'}; {corpus.source or corpus.slug}),")
