@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import threading
 import zipfile
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from earmark.api import card_json, routes
+from earmark.live.desk import Desk
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 from earmark.units import UnitId
@@ -44,6 +46,20 @@ def test_dictionaries(client):
     found = client.get("/api/dictionaries").json()
     assert found[0] == {"slug": SAE, "kind": "sae", "model": "tiny", "modality": "audio", "n_units": N_UNITS, "tables": True}
     assert found[3] == {"slug": "tiny-l3-unbuilt", "kind": "residual", "model": "tiny", "modality": "audio", "n_units": None, "tables": False}
+
+
+def test_the_status_says_what_is_there_and_how_busy_the_model_is(client, store: Store):
+    assert client.get("/api/status").json() == {"up": True, "dictionaries": 4, "with_tables": 3}
+    desk = Desk(store)
+    found = TestClient(Starlette(routes=routes(store, desk))).get("/api/status").json()
+    assert (found["loaded"], found["waiting"], found["wait_s"]) == ([], 0, 0)
+    begun, over = threading.Event(), threading.Event()
+    turn = desk.turns.take("sound", lambda: (begun.set(), over.wait(20)))
+    assert begun.wait(20)
+    busy = TestClient(Starlette(routes=routes(store, desk))).get("/api/status").json()
+    over.set()
+    turn.done.result(20)
+    assert busy["waiting"] == 1 and 0 < busy["wait_s"] <= 3
 
 
 @pytest.mark.parametrize("slug", [SAE, NEURONS, RESIDUAL])

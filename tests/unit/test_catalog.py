@@ -113,6 +113,12 @@ def test_a_number_that_is_none_names_its_variable(text: str) -> None:
         Settings.from_env({"EARMARK_MAX_AUDIO_S": text})
 
 
+def test_what_is_neither_yes_nor_no_names_its_variable() -> None:
+    assert not Settings.from_env({"EARMARK_OFFLINE": "Off"}).offline
+    with pytest.raises(BadInput, match="EARMARK_OFFLINE is 'maybe', but must be one of 1, 0, true"):
+        Settings.from_env({"EARMARK_OFFLINE": "maybe"})
+
+
 def test_settings_are_read_by_the_kind_of_their_default(tmp_path: Path) -> None:
     env = {"EARMARK_HUB_MAX_MB": "0", "EARMARK_MAX_AUDIO_S": " 90 ", "EARMARK_OFFLINE": "Yes", "EARMARK_OWNER": "0", "EARMARK_DATA": "~/x", "EARMARK_CACHE": ""}
     found = Settings.from_env(env)

@@ -90,12 +90,15 @@ def test_a_hookpoint_is_read_from_its_folder_and_never_guessed(tmp_path: Path, f
         ("blocks.0.hook_resid_pre", {"hook": "blocks.0.hook_resid_pre"}),
         ("blocks.8.attn.hook_z", {"hook": "blocks.8.attn.hook_z"}),
         ("hook_embed", {"hook": "hook_embed"}),
+        ("encoder.layers.1", {"hook": "encoder.layers.1", "site": "residual", "layer": 1}),
+        ("transformer.h.8", {"hook": "transformer.h.8", "site": "residual", "layer": 8}),
+        ("model.layers.1.mlp", {"hook": "model.layers.1.mlp"}),
         ("", {}),
         (None, {}),
         (8, {}),
     ],
 )
-def test_a_name_of_transformer_lens_is_read_or_left_as_it_is(name: object, told: dict[str, object]) -> None:
+def test_a_name_of_transformer_lens_or_of_a_module_is_read_or_left_as_it_is(name: object, told: dict[str, object]) -> None:
     assert named_hook(name) == told
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from earmark.__main__ import main
 from earmark.cards import UnitLabel
+from earmark.errors import BadInput
 from earmark.offline.labels.check import check_labels, judged_in_texts
 from earmark.offline.labels.choose import Ground, Label, ground, labels_of
 from earmark.offline.labels.firing import Block, Firing, count_nonzero, firing_of
@@ -167,6 +168,13 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     found = label_layer(settings, text_toy.SAE, 1)
     assert list(found) == list(text_toy.SLUGS)
     return settings
+
+
+def test_a_corpus_too_small_to_judge_on_is_told_before_the_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = text_toy.make_text_shelf(tmp_path, n_texts=12)
+    monkeypatch.setattr("earmark.offline.labels.label.harvest", None)
+    with pytest.raises(BadInput, match=r"halves have 6 and 6 that can be judged"):
+        label_layer(settings, text_toy.SAE, 1)
 
 
 def test_labels_are_summed_up_by_token_word_class_and_context(shelf: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
