@@ -110,13 +110,13 @@ def of_uploads(uploads: Sequence[Upload]) -> Iterator[Figure]:
     for problem in wrong[:10]:
         tell(problem)
     yield Figure("load_results_wrong_or_lost", float(len(wrong)), most=0)
-    waiting = [u for u in uploads if u.waited_s > 1]
-    told = [u for u in waiting if u.told_s is not None]
+    told = [u for u in uploads if u.told_s is not None]
+    n_waiting = len(uploads) * (N_UPLOADING - 1) / N_UPLOADING  # of those who bring something at the same moment one finds nobody before
     if told:
         worst = max(told, key=lambda u: u.waited_s)
         places = sorted({place for u in told for place in u.places}, reverse=True)
         tell(f"longest wait {worst.waited_s:.1f} s, of which {worst.told_s:.0f} s were stated beforehand; numbers of those before: {places}")
-    yield Figure("load_waits_told_beforehand", len(told) / max(len(waiting), 1), least=1)
+    yield Figure("load_waits_told_beforehand", len(told) / max(n_waiting, 1), least=1)
     kept = [u for u in told if u.waited_s <= 2 * (u.told_s or 0) + SLACK_S and (u.told_s or 0) <= 2 * u.waited_s + SLACK_S]
     yield Figure("load_waits_about_as_told", len(kept) / max(len(told), 1), least=0.95)
 
