@@ -25,7 +25,7 @@ class Watch:
         """folder: where cases may write. sound: what the canary holds, so that nothing but the rule keeps it from being read."""
         root = Path(__file__).resolve().parents[2]
         self._own = os.path.realpath(folder) + os.sep
-        self._readable = (*READABLE, *(os.path.realpath(p) for p in (root, sys.prefix, sys.base_prefix, *filter(None, sys.path))))
+        self._readable = (*READABLE, f"/proc/{os.getpid()}/", *(os.path.realpath(p) for p in (root, sys.prefix, sys.base_prefix, *filter(None, sys.path))))
         self._on = False
         self.seen: list[str] = []
         self.canary = folder.parent / "canary.wav"

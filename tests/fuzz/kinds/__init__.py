@@ -32,9 +32,9 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "sounds": Kind(2000, 6.0, 150),
-    "texts": Kind(150, 6.0, 200),
-    "catalogs": Kind(150, 2.0, 60),
+    "sounds": Kind(1500, 6.0, 150),
+    "texts": Kind(60, 6.0, 200),
+    "catalogs": Kind(100, 2.0, 60),
     "checkpoints": Kind(800, 6.0, 150),
     "tables": Kind(250, 6.0, 150),
 }
