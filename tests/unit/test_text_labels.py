@@ -173,7 +173,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def test_a_corpus_too_small_to_judge_on_is_told_before_the_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = text_toy.make_text_shelf(tmp_path, n_texts=12)
     monkeypatch.setattr("earmark.offline.labels.label.harvest", None)
-    with pytest.raises(BadInput, match=r"halves have 6 and 6 that can be judged"):
+    with pytest.raises(BadInput, match=r"halves have 11 and 12 that can be judged"):
         label_layer(settings, text_toy.SAE, 1)
 
 
