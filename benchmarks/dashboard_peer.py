@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
     model, sae = hooked(folder / "model"), SAE.load_from_disk(folder / "sae", device="cpu")
     if hasattr(sae.cfg, "rescale_acts_by_decoder_norm"):
         sae.cfg.rescale_acts_by_decoder_norm = True  # it insists on folding the norms of the decoder's rows, which are 1 already
-    tokens, hook = torch.from_numpy(np.load(folder / "tokens.npy")).long(), f"blocks.{asked['layer']}.hook_resid_post"
+    tokens, hook = torch.as_tensor(np.load(folder / "tokens.npy")).long(), f"blocks.{asked['layer']}.hook_resid_post"
     with torch.inference_mode():
         _, seen = model.run_with_cache(tokens[:1], names_filter=hook, stop_at_layer=asked["layer"] + 1)
     x = np.load(folder / "x.npy")

@@ -119,7 +119,7 @@ class Aligned:
         from whisper.timing import find_alignment
 
         sound = self.sound(name)
-        mel = package.log_mel_spectrogram(package.pad_or_trim(torch.from_numpy(sound.samples)))
+        mel = package.log_mel_spectrogram(package.pad_or_trim(torch.as_tensor(sound.samples)))
         found = find_alignment(model, tokenizer, tokenizer.encode(" " + transcript.strip()), mel, int(sound.duration_s * 100))
         return [(w.word, float(w.start), float(w.end)) for w in found if w.word != "<|endoftext|>"]
 

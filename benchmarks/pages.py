@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +46,7 @@ class Running:
 
 
 @contextmanager
-def running(arguments: tuple[str, ...]) -> Iterator[Running]:
+def running(arguments: tuple[str, ...]) -> Generator[Running]:
     """Start `python ARGUMENTS` on a free port of this machine, wait for HTTP 200, stop it at the end."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -68,7 +68,7 @@ def spread(values: NDArray[np.floating]) -> dict[str, float] | None:
     return {"median": middle, "q90": high, "largest": top}
 
 
-def round_trip(trips: Mapping[str, NDArray] | None) -> dict[str, Any] | None:
+def round_trip(trips: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:
     """{n_units, first, nothing, ratio}: of the units those whose own value is the largest that comes back, and those of which nothing does;
     the median of own over largest. None where the trips are not known."""
     if trips is None:

@@ -37,7 +37,7 @@ class UnitList:
 def parse_units(text: str) -> tuple[tuple[UnitId, ...], tuple[str, ...]]:
     """The units that a text names, and a sentence about each part of it that names none."""
     units: dict[UnitId, None] = {}
-    notices = []
+    notices: list[str] = []
     for part in text.split(";")[:MAX_UNITS]:
         dictionary, _, numbers = part.strip().rpartition(":")
         for word in numbers.split(",")[: 2 * MAX_UNITS]:

@@ -10,7 +10,8 @@ LONGEST_WORD = 40
 
 def cut(text: str, lengths: Sequence[int]) -> tuple[str, ...]:
     """What each position prints, by the number of its characters. Put together it is the text, if the numbers add up to its length."""
-    tokens, start = [], 0
+    tokens: list[str] = []
+    start = 0
     for n in lengths:
         tokens.append(text[start : start + n])
         start += n

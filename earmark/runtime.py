@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,7 +125,7 @@ class Runtime:
         return tuple(name for _, name in self._held)
 
     @contextmanager
-    def _using(self, *keys: tuple[str, str]) -> Iterator[None]:
+    def _using(self, *keys: tuple[str, str]) -> Generator[None]:
         with self._lock:
             held = [self._held[key] for key in keys if key in self._held]
             for one in held:
@@ -138,7 +138,7 @@ class Runtime:
                     one.users -= 1
 
     @contextmanager
-    def using(self, *slugs: str, terms: Terms | None = None) -> Iterator[list[Opened]]:
+    def using(self, *slugs: str, terms: Terms | None = None) -> Generator[list[Opened]]:
         """Dictionaries, none of which leaves memory before the block ends, nor does its model."""
         opened: list[Opened] = []
         keys: list[tuple[str, str]] = []
@@ -150,13 +150,13 @@ class Runtime:
 
     # -- opening ---------------------------------------------------------------------------------------------------------
 
-    def model(self, slug: str, terms: Terms | None = None) -> LoadedModel:
+    def model(self, slug: str, terms: Terms | None = None) -> LoadedModel[Any, Any]:
         """Raises NotFound for an unlisted model and MissingWeights when no source has it."""
         entry = self.catalog.model(slug)
         if entry.family not in FAMILIES:
             raise unknown("family of models", entry.family, FAMILIES)
 
-        def load() -> LoadedModel:
+        def load() -> LoadedModel[Any, Any]:
             with told(self.settings.cache):
                 found = unpacked(slug, find_model(entry, self.settings, terms or self._terms), self.settings.cache)
             return _readable(slug, lambda: self._loaded(entry.family, ModelFiles(slug, found, entry.always_bos)))
@@ -176,7 +176,7 @@ class Runtime:
         with self._using(("model", entry.model)), told():
             return self._get(("dictionary", slug), lambda: self._open(entry, model, terms or self._terms), lambda o: _size(o.dictionary))
 
-    def _open(self, entry: DictionaryEntry, model: LoadedModel, terms: Terms) -> Opened:
+    def _open(self, entry: DictionaryEntry, model: LoadedModel[Any, Any], terms: Terms) -> Opened:
         hook = model.hook(entry.site, entry.layer)
         model_entry = self.catalog.model(entry.model)
         lent = self._lent.get(entry.slug)
@@ -222,7 +222,7 @@ class Runtime:
         with self._using(("model", model)), self._running:
             return work(loaded)
 
-    def capture(self, model: str, sample: Waveform | TokenSample, opened: Sequence[Opened]) -> dict[Hook, Activations]:
+    def capture(self, model: str, sample: Waveform | TokenSample, opened: Sequence[Opened]) -> dict[Hook, Activations[Any]]:
         """One pass of the model for several dictionaries."""
         return self.run(model, lambda loaded: loaded.capture(sample, list(dict.fromkeys(o.hook for o in opened))))
 

@@ -62,7 +62,7 @@ def read_ggml(data: bytes) -> tuple[dict[str, int], np.ndarray, list[bytes], dic
             raise BadInput(f"The tensor '{name}' is quantised (ggml type {dtype}); only float32 and float16 files are read.")
         values = np.frombuffer(reader.take(int(np.prod(size)) * DTYPES[dtype].itemsize), DTYPES[dtype]).reshape(size)
         # whisper.cpp keeps the biases of convolutions as columns
-        state[name] = torch.from_numpy(values[:, 0].copy() if name.endswith("bias") and values.ndim == 2 else values.copy())
+        state[name] = torch.as_tensor(values[:, 0].copy() if name.endswith("bias") and values.ndim == 2 else values.copy())
     return dims, filters, pieces, state
 
 

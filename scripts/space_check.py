@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,7 @@ def import_everything(python: Path, tree: Path, env: dict[str, str]) -> None:
 
 
 @contextmanager
-def running(python: Path, tree: Path, env: dict[str, str], log: Path) -> Iterator[str]:
+def running(python: Path, tree: Path, env: dict[str, str], log: Path) -> Generator[str]:
     """app.py as a Space starts it; its address. It must stop when asked to, and may log no traceback."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

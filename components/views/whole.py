@@ -101,7 +101,7 @@ class WholePage:
     sides: tuple[Side, ...] = ()
     random: Held | None = None
     """the labels of random directions at the features' activity"""
-    random_kinds: dict[str, int] = field(default_factory=dict)
+    random_kinds: dict[str, int] = field(default_factory=dict[str, int])
     another: str = ""
     """address of some pair"""
     problem: str | None = None

@@ -21,6 +21,7 @@ from ..offline.training.source import Source, of_corpus, of_files
 from ..offline.training.sweep.pareto import lines, parse_sweep, points, sweep_runs
 from ..offline.training.sweep.recipe import Recipe, read_recipe
 from ..offline.training.train import How
+from ..raw import part
 from ..runtime import Runtime
 from ..settings import Settings
 from ..shelf.catalog import read_catalog
@@ -36,7 +37,7 @@ class Order:
     """As the command line has it."""
 
     dictionary: str | None = None
-    chosen: dict[str, Any] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict[str, Any])
     """settings that were named; they come before a recipe's"""
     corpus: str | None = None
     activations: Path | None = None
@@ -152,11 +153,11 @@ def _width(settings: Settings, slug: str) -> int:
     entry = catalog.dictionary(slug)
     for other in (entry, *catalog.siblings(slug)):
         try:
-            hook = read_manifest(settings.data / other.slug).get("hook") or {}
+            width = part(read_manifest(settings.data / other.slug), "hook").get("width")
         except BadTable:
             continue
-        if other.site == entry.site and isinstance(hook.get("width"), int):
-            return hook["width"]
+        if other.site == entry.site and isinstance(width, int):
+            return width
     return places(Runtime(settings).model(entry.model), [(entry.site, entry.layer)])[0].hook.width
 
 

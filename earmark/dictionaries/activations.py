@@ -30,7 +30,7 @@ def activate(kind: str, pre: Tensor, k: int | float | None, threshold: Tensor | 
         return pre.gather(1, units), units
     if kind == "groupmax":
         n_groups = int(k or 0)
-        values, within = pre.relu_().unflatten(1, (n_groups, -1)).max(dim=2)
+        values, within = torch.max(pre.relu_().reshape(len(pre), n_groups, pre.shape[1] // n_groups), dim=2)
         return values, within + torch.arange(0, pre.shape[1], pre.shape[1] // n_groups)
     if kind == "batchtopk" and threshold is None:
         return _largest_of_batch(pre.relu_(), k or 0), None

@@ -20,6 +20,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ..errors import BadInput, unknown
+from ..tensors import lengths
 from .activations import ACTIVATIONS, NEED_K, Activation, activate, gated
 from .norms import InputNorm
 
@@ -59,7 +60,8 @@ class Codes:
         """[n_positions, n_units], compressed by rows."""
         if self.indices is None:
             return csr_matrix(self.values)
-        starts = np.arange(0, self.values.size + 1, self.values.shape[1])
+        k: int = self.values.shape[1]
+        starts = np.arange(0, self.values.size + 1, k)
         return csr_matrix((self.values.ravel(), self.indices.ravel(), starts), shape=(len(self.values), self.n_units))
 
     def spread(self, where: NDArray[np.bool_]) -> Codes:
@@ -151,7 +153,7 @@ class SparseAutoencoder(Dictionary):
         self.activation: Activation = activation
         self.k, self.rescale = k, rescale_by_decoder_norm
         self.input_norm, self.undo_norm = input_norm, undo_norm
-        self.norms = self.W_dec.norm(dim=1)
+        self.norms = lengths(self.W_dec)
         self.n_units, self.width, self.width_out = n, d, d_out
         self.signed = activation == "abstopk"
 
@@ -176,7 +178,7 @@ class SparseAutoencoder(Dictionary):
         """Both matrices turned, for a square one whose orientation nothing tells."""
         other = copy.copy(self)
         other.W_enc, other.W_dec = self.W_enc.T, self.W_dec.T
-        other.norms = other.W_dec.norm(dim=1)
+        other.norms = lengths(other.W_dec)
         return other
 
     def _chosen(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -198,7 +200,7 @@ class SparseAutoencoder(Dictionary):
 
     def codes(self, values: NDArray[np.float32]) -> Codes:
         """[n_positions, d] -> f_i * |W_dec[i]|, the values shown to people."""
-        return self._scaled(torch.from_numpy(values), None if self.rescale else self.norms)
+        return self._scaled(torch.as_tensor(values), None if self.rescale else self.norms)
 
     def _scaled(self, x: Tensor, scale: Tensor | None) -> Codes:
         with torch.inference_mode():
@@ -223,7 +225,7 @@ class SparseAutoencoder(Dictionary):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """x^ of x, [n_positions, d_out]."""
-        return self.decode(torch.from_numpy(self.encode(x).dense()), x)
+        return self.decode(torch.as_tensor(self.encode(x).dense()), x)
 
     def step(self, x: Tensor, units: Sequence[int], change: Tensor) -> Tensor:
         """What x^ [n_positions, d_out] gains when f, as `encode` makes it of x, changes by [n_positions, len(units)] in some units."""

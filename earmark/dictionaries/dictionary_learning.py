@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import BadInput
+from ..raw import part
 from .base import SparseAutoencoder
 from .checkpoint import Checkpoint, Publisher, lay, made, vector, whole
 from .files import Found
@@ -40,8 +41,7 @@ def load(found: Found) -> Checkpoint:
 
 def trainer_of(found: Found) -> dict[str, Any]:
     """The part of config.json about training; {} without one."""
-    trainer = found.config.get("trainer")
-    return trainer if isinstance(trainer, dict) else {}
+    return part(found.config, "trainer")
 
 
 def place(trainer: dict[str, Any]) -> dict[str, Any]:

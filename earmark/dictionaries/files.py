@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import BadInput, MissingWeights
 from ..machine import check_memory, told
+from ..raw import is_object
+from ..tensors import load_file
 
 KNOWN_FILES = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz", "params.safetensors", "bestval.pth", "checkpoints/bestval.pth")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
@@ -113,7 +114,7 @@ def read_config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path.name} of '{path.parent.name}' cannot be read as JSON ({type(error).__name__}).") from None
-    if not isinstance(config, dict):
+    if not is_object(config):
         raise BadInput(f"{path.name} of '{path.parent.name}' is no JSON object.")
     return config
 
@@ -174,7 +175,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
         with told(), np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+            return {name: torch.as_tensor(np.asarray(arrays[name])) for name in arrays.files}
     except (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadInput(
             f"'{path.name}' cannot be read as arrays of numbers ({type(error).__name__}): it is damaged, or holds Python objects, which are never unpacked."
@@ -227,14 +228,14 @@ def _state_of(path: Path, raw: Any, depth: int = 0) -> tuple[dict[str, Any], dic
     """(tensors by name, what else there is), from a state dict or from a training checkpoint that holds one."""
     if depth > MAX_DEPTH:
         raise BadInput(f"'{path.name}' holds dictionaries inside each other, more than {MAX_DEPTH} deep. Save the weights alone.")
-    if not isinstance(raw, dict) or not all(isinstance(name, str) for name in raw):
+    if not is_object(raw):
         raise BadInput(f"'{path.name}' holds {type(raw).__name__}, not weights by name.")
     tensors = {name: t for name, t in raw.items() if isinstance(t, Tensor)}
     if any(t.ndim >= 2 for t in tensors.values()):
         return tensors, {name: v for name, v in raw.items() if name not in tensors}
     for name in STATES:
         inner = raw.get(name)
-        if isinstance(inner, dict) and any(isinstance(t, Tensor) for t in inner.values()):
+        if is_object(inner) and any(isinstance(t, Tensor) for t in inner.values()):
             state, others = _state_of(path, inner, depth + 1)
             return state, {**{n: v for n, v in raw.items() if n not in (name, "optimizer", "scheduler")}, **others}
     raise BadInput(f"'{path.name}' holds no weights; it holds {', '.join(list(raw)[:12]) or 'nothing'}.")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
+from ..raw import part
 from .base import SparseAutoencoder
 from .checkpoint import Checkpoint, Publisher, lay, made, vector, whole
 from .files import Found
@@ -32,8 +33,7 @@ def recognises(found: Found) -> bool:
 
 def load(found: Found) -> Checkpoint:
     """Either variant."""
-    hparams = found.others.get("hparams")
-    hparams = hparams if isinstance(hparams, dict) else {}
+    hparams = part(found.others, "hparams")
     return _l1(found, hparams) if "encoder_bias" in found.tensors else _topk(found, hparams)
 
 
@@ -47,16 +47,14 @@ def _l1(found: Found, hparams: dict[str, Any]) -> Checkpoint:
 def _topk(found: Found, hparams: dict[str, Any]) -> Checkpoint:
     b_enc, b_dec = vector(found, "encoder.bias"), vector(found, "b_dec")
     d, n = len(b_dec), len(b_enc)
-    config = hparams.get("autoencoder_config")
-    k = whole(config.get("k", DEFAULT_K)) if isinstance(config, dict) else DEFAULT_K
+    k = whole(part(hparams, "autoencoder_config").get("k", DEFAULT_K))
     W_enc, W_dec = lay(found, "encoder.weight", d, n, turned=True), lay(found, "W_dec", n, d)
     sae = SparseAutoencoder(W_enc, W_dec, b_enc, b_dec, activation="topk", k=k, b_pre=b_dec)
     return made(found, FORMAT, sae, {"class": "topk", "k": k, **_facts(hparams)})
 
 
 def _facts(hparams: dict[str, Any]) -> dict[str, Any]:
-    whisper = hparams.get("whisper_config")
-    whisper = whisper if isinstance(whisper, dict) else {}
+    whisper = part(hparams, "whisper_config")
     hook = str(whisper.get("layer_name", ""))
     parts = re.fullmatch(r"encoder\.blocks\.(\d{1,4})(|\.mlp\.[01])", hook)
     place = {"site": _SITES[parts[2]], "layer": int(parts[1])} if parts else {}

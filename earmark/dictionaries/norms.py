@@ -12,6 +12,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from ..tensors import lengths
+
 LAYER_NORM_EPSILON = 1e-5
 _TINY = 1e-12
 """silence has no direction: a position of norm 0 stays 0"""
@@ -65,4 +67,4 @@ class InputNorm:
 
 
 def _norm(x: Tensor) -> Tensor:
-    return x.norm(dim=-1, keepdim=True).clamp_min(_TINY)
+    return lengths(x, keepdim=True).clamp_min(_TINY)

@@ -7,6 +7,7 @@ added back. Files with the activation TopK expect a layer norm of the input, whi
 from __future__ import annotations
 
 from ..errors import BadInput
+from ..raw import part
 from .base import SparseAutoencoder
 from .checkpoint import Checkpoint, Publisher, lay, made, vector, whole
 from .files import Found
@@ -24,8 +25,7 @@ def load(found: Found) -> Checkpoint:
     """Raises BadInput for other activations than ReLU and TopK of ReLU."""
     b_pre, b_enc = vector(found, "pre_bias"), vector(found, "latent_bias")
     d, n = len(b_pre), len(b_enc)
-    name, state = found.others.get("activation", "ReLU"), found.others.get("activation_state_dict")
-    state = state if isinstance(state, dict) else {}
+    name, state = found.others.get("activation", "ReLU"), part(found.others, "activation_state_dict")
     if name not in ("ReLU", "TopK") or state.get("postact_fn", "ReLU") != "ReLU":
         raise BadInput(f"{found.name} has the activation {str(name)[:40]} of {str(state.get('postact_fn', 'ReLU'))[:40]}; read are ReLU, and TopK of ReLU.")
     W_enc = lay(found, "encoder.weight", d, n, turned=True)

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import BadInput, MissingWeights
+from ..raw import part
+from ..tensors import save_file
 from .base import SparseAutoencoder
 from .checkpoint import MEAN_NORM, RAW, Checkpoint, Publisher, lay, made, named_hook, vector, whole
 from .files import Found
-from .norms import InputNorm
+from .norms import InputNorm, NormKind
 
 FORMAT = "saelens"
 PUBLISHER = Publisher("SAELens", "cfg.json, sae_weights.safetensors", "https://github.com/decoderesearch/SAELens")
@@ -40,7 +41,7 @@ _ACTIVATIONS = {
     "jumprelu_transcoder": "jumprelu",
     "jumprelu_skip_transcoder": "jumprelu",
 }
-_NORMS = {"none": "none", "constant_norm_rescale": "sqrt_d", "layer_norm": "layer", "expected_average_only_in": "none"}
+_NORMS: dict[str, NormKind] = {"none": "none", "constant_norm_rescale": "sqrt_d", "layer_norm": "layer", "expected_average_only_in": "none"}
 _FACTORS = ("norm_scaling_factor", "activation_norm_scaling_factor", "scaling_factor_in")
 """names under which a factor of expected_average_only_in is kept"""
 _OLD_NAMES = {"hook_point": "hook_name", "hook_point_layer": "hook_layer", "activation_fn_str": "activation_fn"}
@@ -88,9 +89,9 @@ def _architecture(config: dict[str, Any]) -> str:
     named = str(config.get("architecture") or "standard")
     if named not in _ACTIVATIONS:
         raise BadInput(f"The architecture '{named[:40]}' of SAELens is not read; valid: {', '.join(_ACTIVATIONS)}.")
-    function, arguments = config.get("activation_fn") or "relu", config.get("activation_fn_kwargs")
+    function = config.get("activation_fn") or "relu"
     if named == "standard" and function == "topk":
-        config.setdefault("k", arguments.get("k") if isinstance(arguments, dict) else None)
+        config.setdefault("k", part(config, "activation_fn_kwargs").get("k"))
         return "topk"
     if function not in ("relu", "topk"):
         raise BadInput(f"The activation '{str(function)[:40]}' of SAELens is not read; valid: relu, topk.")
@@ -104,12 +105,11 @@ def _input_norm(config: dict[str, Any]) -> InputNorm:
         raise BadInput(f"normalize_activations = '{named[:40]}' is not read; valid: {', '.join(_NORMS)}. Fold it into the weights first.")
     config["normalize_activations"] = named
     factor = _factor(config) if named == "expected_average_only_in" else None
-    return InputNorm("scale", factor) if factor else InputNorm(_NORMS[named])  # type: ignore[arg-type]
+    return InputNorm("scale", factor) if factor else InputNorm(_NORMS[named])
 
 
 def _factor(config: dict[str, Any]) -> float | None:
-    metadata = config.get("metadata")
-    for place in (config, metadata if isinstance(metadata, dict) else {}):
+    for place in (config, part(config, "metadata")):
         for name in _FACTORS:
             if isinstance(place.get(name), (int, float)) and 0 < place[name] < math.inf:
                 return float(place[name])
@@ -136,15 +136,15 @@ def _threshold(found: Found) -> Tensor | None:
 def _candidates(config: dict[str, Any], norm: InputNorm) -> tuple[str, ...]:
     if config["normalize_activations"] == "expected_average_only_in" and norm.kind == "none":
         return (RAW, MEAN_NORM)
-    about = {**config, **(config["metadata"] if isinstance(config.get("metadata"), dict) else {})}
+    about = {**config, **part(config, "metadata")}
     old = "sae_lens_version" not in about and "metadata" not in config
     gpt2 = str(about.get("model_name", "")).startswith("gpt2") and "resid" in str(about.get("hook_name", ""))
     return (RAW, "centred") if old and gpt2 and norm.kind == "none" else ()
 
 
 def _facts(config: dict[str, Any], architecture: str, sae: SparseAutoencoder) -> dict[str, Any]:
-    about = {**config, **(config["metadata"] if isinstance(config.get("metadata"), dict) else {})}
-    facts = {"class": architecture, "k": sae.k, "model": about.get("model_name"), "dataset": about.get("dataset_path")}
+    about = {**config, **part(config, "metadata")}
+    facts: dict[str, Any] = {"class": architecture, "k": sae.k, "model": about.get("model_name"), "dataset": about.get("dataset_path")}
     facts |= named_hook(about.get("hook_name"))
     if sae.input_norm.kind == "scale":
         facts["input_scale"] = sae.input_norm.factor

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from ..speech import Span, Speech
 from ..units import Waveform
 from .spelling import pronounce, written
-
-if TYPE_CHECKING:
-    from pocketsphinx import Decoder
 
 FRAME_S, WINDOW_S = 0.01, 0.025625
 """pocketsphinx's hop and window: frame t sees [t * hop, t * hop + window), so the edge between two frames is half way between their middles"""
@@ -72,6 +70,35 @@ def attempt(waveform: Waveform, text: str) -> Attempt:
     return _aligner().attempt(waveform, words)
 
 
+class _Entry(Protocol):
+    """A word or a phone in pocketsphinx's alignment; start and duration in frames."""
+
+    name: str
+    start: int
+    duration: int
+    score: int
+
+
+class _Alignment(Protocol):
+    def words(self) -> Iterator[_Entry]: ...
+    def phones(self) -> Iterator[_Entry]: ...
+
+
+class _Decoder(Protocol):
+    """pocketsphinx's decoder, which is compiled and tells no types, as far as it is used here."""
+
+    def lookup_word(self, word: str, /) -> str | None: ...
+    def add_word(self, word: str, phones: str, update: bool, /) -> object: ...
+    def set_align_text(self, text: str, /) -> None: ...
+    def set_alignment(self) -> None: ...
+    def get_alignment(self) -> _Alignment | None: ...
+    def hyp(self) -> object: ...
+    def start_stream(self) -> None: ...
+    def start_utt(self) -> None: ...
+    def process_raw(self, sound: bytes, /, *, full_utt: bool) -> object: ...
+    def end_utt(self) -> None: ...
+
+
 @lru_cache(maxsize=1)
 def _aligner() -> _Aligner:
     return _Aligner()
@@ -81,10 +108,10 @@ class _Aligner:
     """pocketsphinx's decoder: one a process, one alignment at a time."""
 
     def __init__(self) -> None:
-        from pocketsphinx import Decoder
+        import pocketsphinx
 
         # with bestpath, a search in the lattice behind the alignment, words at the end are lost
-        self._decoder: Decoder = Decoder(lm=None, bestpath=False, loglevel="FATAL")
+        self._decoder: _Decoder = pocketsphinx.Decoder(lm=None, bestpath=False, loglevel="FATAL")  # pyright: ignore[reportUnknownMemberType]
         self._lock = threading.Lock()
 
     def attempt(self, waveform: Waveform, words: list[tuple[str, list[str]]]) -> Attempt:
@@ -107,9 +134,10 @@ class _Aligner:
 
     def _named(self, words: list[tuple[str, list[str]]]) -> tuple[list[tuple[str, list[str]]], list[str]]:
         """(as written, names in the dictionary) for each word, and the words that it lacks."""
-        named, unknown = [], []
+        named: list[tuple[str, list[str]]] = []
+        unknown: list[str] = []
         for text, spoken in words:
-            names = []
+            names: list[str] = []
             for word in spoken:
                 found = pronounce(word, self._decoder.lookup_word)
                 if found is None:
@@ -134,10 +162,10 @@ class _Aligner:
         found = decoder.get_alignment()
         if found is None:
             return None
-        spoken = [(re.sub(r"\(\d+\)$", "", str(w.name)), w.start, w.start + w.duration) for w in found.words() if not str(w.name).startswith(("<", "["))]
+        spoken = [(re.sub(r"\(\d+\)$", "", w.name), w.start, w.start + w.duration) for w in found.words() if not w.name.startswith(("<", "["))]
         if [name for name, _, _ in spoken] != names:
             return None
-        phones = [(_FILLERS.get(str(p.name), str(p.name)), p.start, p.start + p.duration, p.score) for p in found.phones()]
+        phones = [(_FILLERS.get(p.name, p.name), p.start, p.start + p.duration, p.score) for p in found.phones()]
         return [(start, end) for _, start, end in spoken], phones
 
     def _hear(self, sound: bytes) -> None:
@@ -161,7 +189,8 @@ def _seconds(frame: int) -> float:
 
 def _word_spans(named: list[tuple[str, list[str]]], spoken: list[tuple[int, int]], duration_s: float) -> tuple[Span, ...]:
     """One span a written word: from the first to the last word spoken for it."""
-    spans, at = [], 0
+    spans: list[Span] = []
+    at = 0
     for text, names in named:
         end_s = min(_seconds(spoken[at + len(names) - 1][1]), duration_s)
         spans.append(Span(text, _seconds(spoken[at][0]), end_s))

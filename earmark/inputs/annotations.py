@@ -172,7 +172,8 @@ def _textgrid(text: str) -> tuple[Spans, Spans]:
             spans.append((start_s, end_s, take(True).strip()))
         if kind == "IntervalTier":
             tiers.setdefault(name.lower().split(" - ")[-1].strip(), spans)
-    words, phones = (next((tiers[n] for n in names if n in tiers), []) for names in (WORD_TIERS, PHONE_TIERS))
+    none: Spans = []
+    words, phones = (next((tiers[n] for n in names if n in tiers), none) for names in (WORD_TIERS, PHONE_TIERS))
     if not words and not phones:
         raise BadInput(f"The TextGrid has the tiers {', '.join(tiers) or 'none'}; one must be called {WORD_TIERS[0]} or {PHONE_TIERS[0]}.")
     return words, phones

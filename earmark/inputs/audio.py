@@ -112,24 +112,25 @@ def _mono(data: bytes, limits: Limits) -> tuple[int, np.ndarray, int, bool]:
     for read in (_with_soundfile, _with_av):
         blocks = read(data)
         try:
-            rate_hz, n_channels = next(blocks)
+            rate_hz, n_channels = (int(n) for n in next(blocks))
         except (StopIteration, _CannotRead):
             continue
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
             raise BadInput(f"The sound has {rate_hz} samples a second; {MIN_RATE_HZ} to {MAX_RATE_HZ} are taken. Convert it to 16000.")
         if not 1 <= n_channels <= MAX_CHANNELS:
             raise BadInput(f"The sound has {n_channels} channels; 1 to {MAX_CHANNELS} are taken. Mix it down to mono.")
-        return int(rate_hz), *_gather(blocks, int(rate_hz), limits)
+        return rate_hz, *_gather(blocks, rate_hz, limits)
     raise BadInput(f"The file cannot be read as sound. Bring a recording as {FORMATS}.")
 
 
-def _gather(blocks: Iterator, rate_hz: int, limits: Limits) -> tuple[np.ndarray, int, bool]:
-    parts, n, broke_off = [], 0, False
+def _gather(blocks: Iterator[np.ndarray], rate_hz: int, limits: Limits) -> tuple[np.ndarray, int, bool]:
+    parts: list[np.ndarray] = []
+    n, broke_off = 0, False
     end = time.monotonic() + limits.max_decode_s
     try:
         for block in blocks:
             if limits.max_used_s is None or n <= limits.max_used_s * rate_hz:
-                parts.append(block.mean(axis=1, dtype=np.float32) if block.ndim == 2 else block)
+                parts.append(block.mean(axis=1, dtype=np.float32))
             n += len(block)
             if time.monotonic() > end:
                 raise BadInput(f"Reading the file took longer than {limits.max_decode_s:.0f} s and was given up. Cut it, or save it as wav.")
@@ -148,11 +149,11 @@ class _CannotRead(Exception):
     pass
 
 
-def _with_soundfile(data: bytes) -> Iterator:
-    """Yields (rate, channels), then float32 blocks [n, channels]."""
+def _with_soundfile(data: bytes) -> Iterator[np.ndarray]:
+    """Yields [rate, channels], then float32 blocks [n, channels]."""
     try:
         with sf.SoundFile(io.BytesIO(data)) as file:
-            yield file.samplerate, file.channels
+            yield np.array((file.samplerate, file.channels))
             if file.channels > MAX_CHANNELS:
                 return
             while len(block := file.read(N_BLOCK // file.channels, dtype="float32", always_2d=True)):
@@ -161,8 +162,8 @@ def _with_soundfile(data: bytes) -> Iterator:
         raise _CannotRead(type(error).__name__) from None
 
 
-def _with_av(data: bytes) -> Iterator:
-    """Yields (rate, channels), then float32 blocks [n, channels]."""
+def _with_av(data: bytes) -> Iterator[np.ndarray]:
+    """Yields [rate, channels], then float32 blocks [n, channels]."""
     import av
 
     try:
@@ -172,7 +173,7 @@ def _with_av(data: bytes) -> Iterator:
             stream = container.streams.audio[0]
             if stream.codec_context is None:
                 raise _CannotRead("no decoder for it")
-            yield stream.rate, stream.channels
+            yield np.array((stream.rate, stream.channels))
             to_float = av.AudioResampler(format="fltp")
             for frame in container.decode(stream):
                 for piece in to_float.resample(frame):

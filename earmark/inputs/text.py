@@ -101,8 +101,9 @@ class Tokens:
     @cached_property
     def _piece_to_bytes(self) -> Callable[[str], bytes]:
         """Told by how the tokenizer decodes: byte by byte (GPT-2's way) or as SentencePiece does, with <0x..> for bytes outside its pieces."""
-        decoder = json.loads(self._backend.decoder.__getstate__()) if self._backend.decoder is not None else {}
-        kinds = {part["type"] for part in decoder.get("decoders", [decoder]) if part}
+        decoder: dict[str, Any] = json.loads(self._backend.decoder.__getstate__()) if self._backend.decoder is not None else {}
+        parts: list[dict[str, Any]] = decoder.get("decoders", [decoder])
+        kinds = {part["type"] for part in parts if part}
         if "ByteLevel" in kinds:
             from transformers.convert_slow_tokenizer import bytes_to_unicode
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..dictionaries.base import SparseAutoencoder
 from ..errors import BadInput
+from ..tensors import length, svd
 
 FAINT = 1e-6
 """axes whose singular value is a smaller part of the largest hold rounding errors"""
@@ -30,9 +30,9 @@ class Axes:
     def of(cls, x: Tensor) -> Axes:
         """Those of x [n, d], the widest first. Raises BadInput where all positions are alike."""
         mean = x.mean(dim=0)
-        _, sizes, directions = torch.linalg.svd(x - mean, full_matrices=False)
-        kept = sizes > FAINT * max(sizes[0].item(), 1e-12 * (1 + mean.norm().item()))
-        if len(x) < 2 or not bool(kept.any()) or sizes[0] <= FAINT * mean.norm():
+        _, sizes, directions = svd(x - mean)
+        kept = sizes > FAINT * max(sizes[0].item(), 1e-12 * (1 + length(mean).item()))
+        if len(x) < 2 or not bool(kept.any()) or sizes[0] <= FAINT * length(mean):
             raise BadInput(f"The activations of these {len(x)} positions do not differ; nothing can be learned from them. Bring a longer text or sound.")
         return cls(mean, directions[kept].T.contiguous())
 

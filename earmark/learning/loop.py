@@ -95,7 +95,7 @@ class Training:
         if not torch.isfinite(loss.total):
             raise BadInput(f"Training diverged at step {number}: the loss is {loss.total.item()}. Lower the rate, {settings.lr}.")
         self.optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()
+        torch.autograd.backward(loss.total)
         model.before_step()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         self.optimiser.step()

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -49,10 +50,10 @@ class Mapped:
         return len(self._rows)
 
     def __getitem__(self, chosen: Tensor, /) -> Tensor:
-        return torch.from_numpy(self._read(self._rows[chosen.numpy()]))
+        return torch.as_tensor(self._read(self._rows[chosen.numpy()]))
 
     def split(self, split_size: int, /) -> Iterator[Tensor]:
-        return (torch.from_numpy(self._read(self._rows[i : i + split_size])) for i in range(0, len(self), split_size))
+        return (torch.as_tensor(self._read(self._rows[i : i + split_size])) for i in range(0, len(self), split_size))
 
     def _read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read in the order of the disk, returned in the order of `rows`."""
@@ -68,7 +69,7 @@ class Mapped:
 def read_activations(path: Path) -> NDArray[np.generic]:
     """Numbers [n_positions, width] of a .npy file, mapped. Raises BadInput for anything else; nothing is ever unpickled."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[np.generic] | NpzFile = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BadInput(f"There is no file or folder '{path.name}'. --activations takes a .npy file, or a folder of them.") from None
     except (OSError, ValueError, EOFError) as error:

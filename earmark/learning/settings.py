@@ -137,4 +137,5 @@ USUAL: dict[str, dict[str, Any]] = {
 
 def usual(kind: str, **given: Any) -> TrainSettings:
     """The settings that are usual for a kind, with `given` in their place. Raises BadInput for what makes no sense."""
-    return TrainSettings(**{"kind": kind, **USUAL.get(kind, {}), **given})
+    chosen: dict[str, Any] = {"kind": kind, **USUAL.get(kind, {}), **given}
+    return TrainSettings(**chosen)

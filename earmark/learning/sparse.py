@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..tensors import applied, csr, sampled_product
+
 FEW = 0.12
 """share of active units below which sums over them are quicker than whole products"""
 
@@ -24,7 +26,7 @@ def decoded(x: Tensor, W_enc: Tensor, b_enc: Tensor, W_dec: Tensor, f: Tensor, u
     without gradient; starts [n + 1]: the place of each position's first, and m.
     """
     if _chooses(x):
-        return _Chosen.apply(x, W_enc, b_enc, W_dec, f, units, starts)  # type: ignore[return-value]
+        return applied(_Chosen, x, W_enc, b_enc, W_dec, f, units, starts)
     return _densely(x, W_enc, b_enc, W_dec, f, units, starts)
 
 
@@ -70,7 +72,7 @@ class _Chosen(torch.autograd.Function):
         n_units = len(W_dec)
         decoded_grad = torch.zeros(len(x), W_dec.shape[1]) if grads[0] is None else grads[0].contiguous()
         pattern = _matrix(starts, units, f, (len(x), n_units))
-        f_grad = torch.sparse.sampled_addmm(pattern, decoded_grad, W_dec.T, beta=0.0).values()
+        f_grad = sampled_product(pattern, decoded_grad, W_dec.T)
         f_grad = (f_grad if grads[1] is None else f_grad + grads[1]) * (f > 0)
         by_unit, order = units.sort(stable=True)
         firsts = torch.searchsorted(by_unit, torch.arange(n_units + 1))
@@ -89,4 +91,4 @@ def _matrix(starts: Tensor, columns: Tensor, values: Tensor, size: tuple[int, in
     """By rows; without torch's warning that such matrices are new to it, and without its checks, for the parts are our own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(starts, columns, values, size, check_invariants=False)
+        return csr(starts, columns, values, size)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..dictionaries.base import SparseAutoencoder
+from ..tensors import lengths, qr
 from .positions import Positions
 from .settings import TrainSettings
 
@@ -124,7 +125,7 @@ class Trainee(torch.nn.Module, ABC):
         pre_bias: b_dec is subtracted before encoding, which becomes part of b_enc.
         """
         b_enc = b_enc - b_dec @ W_enc if pre_bias else b_enc
-        norms = self.W_dec.norm(dim=1).clamp_min(TINY)
+        norms = lengths(self.W_dec).clamp_min(TINY)
         whole = W_enc * norms  # the input's 1 / scale and the values' scale cancel
         folded = (whole, self.W_dec / norms[:, None], b_enc * norms * self.scale - self.mean @ whole, b_dec * self.scale + self.mean)
         return tuple(t.detach().cpu() for t in folded)  # type: ignore[return-value]
@@ -136,7 +137,7 @@ def mean_and_scale(x: Positions, settings: TrainSettings) -> tuple[Tensor, Tenso
     if settings.scaling == "none":
         return torch.zeros(d), torch.tensor(1.0)
     if settings.scaling == "norm":
-        length = sum(part.float().norm(dim=1).sum(dtype=torch.float64).item() for part in x.split(_PART)) / len(x)
+        length = sum(lengths(part.float()).sum(dtype=torch.float64).item() for part in x.split(_PART)) / len(x)
         return torch.zeros(d), torch.tensor(length / math.sqrt(d) or 1.0)
     mean = sum(part.sum(dim=0, dtype=torch.float64) for part in x.split(_PART)) / len(x)
     assert isinstance(mean, Tensor)
@@ -154,7 +155,7 @@ def first_rows(x: Positions, mean: Tensor, settings: TrainSettings, generator: t
         rows = torch.randn(n_units, d, generator=generator)
     if settings.start == "orthogonal":
         turned = rows if n_units >= d else rows.T
-        q, r = torch.linalg.qr(turned)
+        q, r = qr(turned)
         q = q * torch.diagonal(r).sign()
         rows = q if n_units >= d else q.T
     return F.normalize(rows, dim=1) * (1.0 if settings.unit_decoder else settings.start_norm)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..tensors import as_floats, as_ints
+
 N_TOKENS = 10
 """kept at each end"""
 BLOCK = 64
@@ -33,7 +35,7 @@ class Effect:
 
 def standardised(readout: Tensor, directions: Tensor) -> Iterator[Tensor]:
     """Effects in blocks [b, vocabulary] of mean 0 and deviation 1: readout [vocabulary, width] as `TextModel.readout`, directions [n, width]."""
-    for part in directions.float().split(BLOCK):
+    for part in torch.split(directions.float(), BLOCK):
         effect = part @ readout.T
         effect -= effect.mean(dim=1, keepdim=True)
         yield effect / effect.pow(2).mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
@@ -47,5 +49,5 @@ def direct_effects(readout: Tensor, directions: Tensor, n: int = N_TOKENS) -> It
             flat = block.pow(2).mean(dim=1) < 0.5  # 1, or 0 where the direction moves no token
             kurtosis = torch.where(flat, 0.0, block.pow(4).mean(dim=1) - 3)
             for row in range(len(block)):
-                top, bottom = (tuple(zip(end.indices[row].tolist(), end.values[row].tolist(), strict=True)) for end in ends)
+                top, bottom = (tuple(zip(as_ints(end.indices[row]), as_floats(end.values[row]), strict=True)) for end in ends)
                 yield Effect(top, bottom, float(kurtosis[row]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +63,12 @@ class QualityMeter:
         for name in ("n_positions", "_error", "_square", "_n_active", "_sum", "_fired", "_total"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """What `restore` takes: arrays by name."""
         return {name: np.asarray(value) for name, value in vars(self).items()}
 
     @classmethod
-    def restore(cls, state: Mapping[str, NDArray]) -> QualityMeter:
+    def restore(cls, state: Mapping[str, NDArray[Any]]) -> QualityMeter:
         meter = cls(int(state["n_units"]), int(state["width"]))
         for name in vars(meter):
             setattr(meter, name, state[name] if state[name].ndim else state[name].item())

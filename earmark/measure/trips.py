@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,17 +38,17 @@ def round_trips(
     values: NDArray[np.float32], decode: Callable[[Tensor], Tensor], encode: Callable[[Tensor], NDArray[np.float32]], batch: int = UNITS_A_BATCH
 ) -> Trips:
     """values: [n_units]; decode: [n, n_units] -> [n, width]; encode: [n, width] -> [n, n_units]. `batch` is 1 where rows depend on each other."""
-    parts = [_rows(units, alone(units, values), decode, encode) for units in torch.arange(len(values)).split(batch)]
+    parts = [_rows(units, alone(units, values), decode, encode) for units in torch.split(torch.arange(len(values)), batch)]
     own, largest, largest_unit, mean, square = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Trips(own, largest, largest_unit, mean, square)
 
 
 def alone(units: Tensor, values: NDArray[np.float32]) -> Tensor:
     """float32 [n, n_units]: each row's unit at its value, all others 0."""
-    return torch.nn.functional.one_hot(units, len(values)) * torch.from_numpy(values)
+    return torch.nn.functional.one_hot(units, len(values)) * torch.as_tensor(values)
 
 
-def _rows(units: Tensor, decoded: Tensor, decode: Callable[[Tensor], Tensor], encode: Callable[[Tensor], NDArray[np.float32]]) -> tuple[NDArray, ...]:
+def _rows(units: Tensor, decoded: Tensor, decode: Callable[[Tensor], Tensor], encode: Callable[[Tensor], NDArray[np.float32]]) -> tuple[NDArray[Any], ...]:
     row, unit = encode(decode(decoded)), units.numpy()
     own, largest = row[np.arange(len(row)), unit], row.max(axis=1)
     whose = np.where(own == largest, unit, row.argmax(axis=1)).astype(np.int32)

@@ -121,7 +121,7 @@ class AudioModel(LoadedModel[Waveform, FrameGrid]):
 
     modality = "audio"
 
-    def heard(self, sample: Waveform) -> NDArray[np.float32]:
+    def heard(self, sample: Waveform | TokenSample) -> NDArray[np.float32]:
         """[n_samples]. Raises BadInput for a sample that is no sound."""
         if not isinstance(sample, Waveform):
             raise BadInput(f"{self.slug} reads sounds, not texts. Bring a recording, or choose a dictionary over a language model.")
@@ -218,7 +218,7 @@ class TextModel(LoadedModel[TokenSample, TokenGrid]):
         grid = TokenGrid(sample.tokens)
         return {hook: Activations(value[0].float().numpy(), grid) for hook, value in taken.items()}
 
-    def _ids(self, sample: TokenSample) -> Tensor:
+    def _ids(self, sample: TokenSample | Waveform) -> Tensor:
         """[1, n_tokens]"""
         if not isinstance(sample, TokenSample):
             raise BadInput(f"{self.slug} reads texts, not sounds. Bring a text, or choose a dictionary over a speech model.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import BadInput
 from ..units import Hook
@@ -24,7 +25,7 @@ class _Stop(Exception):
 
 
 @contextmanager
-def taking(root: nn.Module, hooks: Sequence[Hook]) -> Iterator[dict[Hook, Tensor]]:
+def taking(root: nn.Module, hooks: Sequence[Hook]) -> Generator[dict[Hook, Tensor]]:
     """Collect what passes each hook: {hook: [batch, positions, width]}, filled while the block runs a forward pass.
 
     The pass ends as soon as every hook has been filled; the block is left quietly then. A layer's output may be a tensor or a
@@ -33,7 +34,7 @@ def taking(root: nn.Module, hooks: Sequence[Hook]) -> Iterator[dict[Hook, Tensor
     taken: dict[Hook, Tensor] = {}
 
     def keep(hook: Hook, value: Any) -> None:
-        taken[hook] = (value[0] if isinstance(value, tuple) else value).detach()
+        taken[hook] = _tensor_in(value).detach()
         if len(taken) == len(hooks):
             raise _Stop
 
@@ -43,7 +44,7 @@ def taking(root: nn.Module, hooks: Sequence[Hook]) -> Iterator[dict[Hook, Tensor
     def on_output(hook: Hook) -> Callable[[nn.Module, Any, Any], None]:
         return lambda _module, _args, output: keep(hook, output)
 
-    handles = []
+    handles: list[RemovableHandle] = []
     for hook in hooks:
         module = root.get_submodule(hook.module)
         if hook.side == "input":
@@ -59,8 +60,13 @@ def taking(root: nn.Module, hooks: Sequence[Hook]) -> Iterator[dict[Hook, Tensor
             handle.remove()
 
 
+def _tensor_in(value: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """What passes a hook by itself, [batch, positions, width]."""
+    return value[0] if isinstance(value, tuple) else value
+
+
 @contextmanager
-def replacing(root: nn.Module, replace: Replace) -> Iterator[None]:
+def replacing(root: nn.Module, replace: Replace) -> Generator[None]:
     """While the block runs, what passes each hook is what its function makes of it; a tuple's other parts stay as they are.
 
     A function is called once for each sample of a batch. Raises BadInput, out of the forward pass, when it gives another shape.
@@ -70,7 +76,7 @@ def replacing(root: nn.Module, replace: Replace) -> Iterator[None]:
 
 
 @contextmanager
-def forking(root: nn.Module, ways: Sequence[Replace]) -> Iterator[None]:
+def forking(root: nn.Module, ways: Sequence[Replace]) -> Generator[None]:
     """While the block runs one pass over one sample, it goes several ways: what it gives has [n_ways, ...] in place of [1, ...].
 
     The sample goes through once as far as the first hook that any of the ways changes; from there each goes its own, in one batch. Where none
@@ -86,11 +92,11 @@ def forking(root: nn.Module, ways: Sequence[Replace]) -> Iterator[None]:
 
 
 @contextmanager
-def _changing(root: nn.Module, hooks: Sequence[Hook], new_samples: Callable[[Hook, Tensor], list[Tensor]]) -> Iterator[None]:
+def _changing(root: nn.Module, hooks: Sequence[Hook], new_samples: Callable[[Hook, Tensor], list[Tensor]]) -> Generator[None]:
     """new_samples: (hook, [batch, positions, width]) -> the samples of the batch that takes its place, each [positions, width]."""
 
     def changed(hook: Hook, value: Any) -> Any:
-        whole = value[0] if isinstance(value, tuple) else value
+        whole = _tensor_in(value)
         samples = new_samples(hook, whole)
         for sample in samples:
             if sample.shape != whole.shape[1:]:
@@ -114,7 +120,7 @@ def _changing(root: nn.Module, hooks: Sequence[Hook], new_samples: Callable[[Hoo
 
 def sparing(spared: NDArray[np.bool_], change: Change) -> Change:
     """The same change for all positions but those of `spared` [n_positions], which pass as they are and which it does not get to see."""
-    others = torch.from_numpy(~spared)
+    others = torch.as_tensor(~spared)
 
     def changed(x: Tensor) -> Tensor:
         new = x.clone()

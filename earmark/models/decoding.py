@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from ..tensors import as_ints
 from .steps import cache_name
 
 N_TAKEN_UP = 8
@@ -45,7 +46,7 @@ def greedy(
     `check` is called before each pass and may raise.
     """
     known = network.generation_config
-    ends = known.eos_token_id if isinstance(known.eos_token_id, list) else [known.eos_token_id]
+    ends = ends_of(network)
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     given = {cache_name(network): cache, "encoder_outputs": BaseModelOutput(last_hidden_state=states)}
     guess = list(draft or ())
@@ -72,6 +73,12 @@ def greedy(
         fed = [ids[-1], *guess]
 
 
+def ends_of(network: Any) -> list[int]:
+    """The tokens that end a transcript."""
+    found: int | list[int] = network.generation_config.eos_token_id
+    return found if isinstance(found, list) else [found]
+
+
 def token_limit(network: Any, n_prompt: int) -> int:
     """The most tokens behind a prompt that transformers' own `generate` would write."""
     known, n_positions = network.generation_config, network.config.max_target_positions
@@ -87,7 +94,7 @@ def _likeliest(logits: Tensor, known: Any, first: bool) -> list[int]:
     allowed[:, list(known.suppress_tokens or ())] = -torch.inf
     if first:
         allowed[0, list(known.begin_suppress_tokens or ())] = -torch.inf
-    return allowed.argmax(dim=1).tolist()
+    return as_ints(allowed.argmax(dim=1))
 
 
 def _log_p(logits: Tensor, tokens: Sequence[int]) -> NDArray[np.float64]:

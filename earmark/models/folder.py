@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from ..errors import MissingWeights
 from ..inputs.text import Tokens
 from ..machine import told
+from ..raw import is_object
 from .base import ModelFiles, ModelType, TextModel
 
 Text = TypeVar("Text", bound=TextModel)
@@ -56,7 +57,7 @@ def read_json(path: Path, slug: str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise MissingWeights(f"{slug} has no readable {path.name} ({type(error).__name__}). Fetch the folder again.") from None
-    if not isinstance(found, dict):
+    if not is_object(found):
         raise MissingWeights(f"{slug}: {path.name} is no JSON object. Fetch the folder again.")
     return found
 

@@ -6,6 +6,8 @@ and cannot save what it has read; here its reader of tensors and vocabularies is
 looked up is in the file by name only, and it is set here: only names known to this module are taken.
 """
 
+# transformers' loaders of GGUF tell no types
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 from pathlib import Path

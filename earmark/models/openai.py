@@ -75,6 +75,7 @@ def specials_of(n_vocab: int) -> Specials:
 def network(dims: dict[str, int], state: dict[str, Tensor]) -> WhisperForConditionalGeneration:
     """transformers' network with OpenAI's weights, in float32 and evaluation mode. Every key must have its place."""
     specials = specials_of(dims["n_vocab"])
+    further: dict[str, Any] = {"attn_implementation": "sdpa", **_ids(specials)}
     config = WhisperConfig(
         vocab_size=dims["n_vocab"],
         num_mel_bins=dims["n_mels"],
@@ -87,9 +88,8 @@ def network(dims: dict[str, int], state: dict[str, Tensor]) -> WhisperForConditi
         decoder_ffn_dim=4 * dims["n_text_state"],
         max_source_positions=dims["n_audio_ctx"],
         max_target_positions=dims["n_text_ctx"],
-        **_ids(specials),
+        **further,
     )
-    config._attn_implementation = "sdpa"
     with torch.device("meta"):
         model = WhisperForConditionalGeneration(config)
     weights = {_rename(name): value.float() for name, value in state.items()}

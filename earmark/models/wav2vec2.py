@@ -126,7 +126,7 @@ class Wav2Vec2(AudioModel):
         Letters that the model does not have are left out. Raises BadInput for a text without any that it has, and for one too long for the sound.
         """
         ids, _ = self._spelled(text, needed=True)
-        steps = torch.from_numpy(self._logits(sample, [replace or {}])[0]).log_softmax(dim=1)[:, None]
+        steps = torch.as_tensor(self._logits(sample, [replace or {}])[0]).log_softmax(dim=1)[:, None]
         loss = F.ctc_loss(steps, torch.tensor([ids]), torch.tensor([len(steps)]), torch.tensor([len(ids)]), blank=self._spelling.pad_token_id, reduction="sum")
         if not torch.isfinite(loss):
             raise BadInput(f"The transcript has {len(ids)} letters, too many for {len(steps)} frames of sound. Bring the sound's own transcript.")
@@ -137,9 +137,10 @@ class Wav2Vec2(AudioModel):
 
         Letters that the model does not have are left out. `needed`: raises BadInput where none is left.
         """
-        known = {} if self._spelling is None else self._spelling.get_vocab()
+        known: dict[str, int] = {} if self._spelling is None else self._spelling.get_vocab()
         mark = getattr(self._spelling, "word_delimiter_token", None) or " "
-        ids, places = [], []
+        ids: list[int] = []
+        places: list[int] = []
         for start, end in word_spans(text):
             cases = [(letter, letter.upper(), letter.lower()) for letter in text[start:end]]
             own = [known[next(c for c in case if c in known)] for case in cases if not known.keys().isdisjoint(case)]

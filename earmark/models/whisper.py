@@ -28,7 +28,7 @@ from ..units import SAMPLE_RATE_HZ, Activations, FrameGrid, Hook, Waveform
 from . import openai
 from .base import AudioModel, ModelFiles, ModelType
 from .capture import Change, Replace, forking, taking
-from .decoding import greedy, token_limit
+from .decoding import ends_of, greedy, token_limit
 from .folder import CANNOT_READ, load_network, load_part, load_tokenizer, open_folder
 from .hearing import SAME, Hearing, Judged, Ways, distances, joined, summed, token_places, word_spans
 
@@ -81,7 +81,7 @@ class Whisper(AudioModel):
 
     def mel(self, window: np.ndarray) -> Tensor:
         """Log-mel features [1, n_mels, 3000] of at most 30 s of sound, padded with silence."""
-        return self._extractor(window, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_features
+        return self._extractor(window, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_features"]
 
     def capture(self, sample: Waveform, hooks: Sequence[Hook]) -> dict[Hook, Activations[FrameGrid]]:
         """float32 [ceil(duration / 20 ms), width] at each hook."""
@@ -168,7 +168,7 @@ class Whisper(AudioModel):
         with torch.inference_mode():
             front: list[Replace] = [{}] if self._finds_language else []
             states = self._encoded(samples, [*front, *ways])
-            prompt, end = self._prompt(states[:1]), self._model.generation_config.eos_token_id
+            prompt, end = self._prompt(states[:1]), ends_of(self._model)[0]
             limit = self._model.config.max_target_positions - len(prompt)
             if len(ids) > limit:
                 raise BadInput(f"The transcript has {len(ids)} tokens; {self.slug} reads at most {limit} in one window. Bring a shorter one.")
@@ -184,7 +184,7 @@ class Whisper(AudioModel):
         known: Any = self._model.generation_config
         name, task = getattr(known, "language", None), getattr(known, "task", None)
         if name is None and task is None:
-            forced = dict(getattr(known, "forced_decoder_ids", None) or ())
+            forced: dict[int, int] = dict(getattr(known, "forced_decoder_ids", None) or ())
             return forced.get(1), forced.get(2)
         code = None if name is None else name.lower().strip("<|>")
         return code and known.lang_to_id[f"<|{TO_LANGUAGE_CODE.get(code, code)}|>"], task and known.task_to_id[task]

@@ -44,12 +44,12 @@ class Taken:
     """[n_positions]; None for sounds, which have none"""
 
 
-def places(model: LoadedModel, sites: Sequence[tuple[str, int]]) -> list[Place]:
+def places(model: LoadedModel[Any, Any], sites: Sequence[tuple[str, int]]) -> list[Place]:
     """Each (site, layer) once. Raises NotFound for a site or layer that the model lacks."""
     return [Place(site, layer, model.hook(site, layer)) for site, layer in dict.fromkeys(sites)]
 
 
-def read_samples(corpus: Corpus, group: int, model: LoadedModel) -> Iterator[tuple[int, str, Waveform | TokenSample]]:
+def read_samples(corpus: Corpus, group: int, model: LoadedModel[Any, Any]) -> Iterator[tuple[int, str, Waveform | TokenSample]]:
     """(row, id, sample) of one row group of a corpus. Raises BadInput when its windows are of another model's tokens."""
     _check(corpus, model)
     if isinstance(model, TextModel):
@@ -58,7 +58,7 @@ def read_samples(corpus: Corpus, group: int, model: LoadedModel) -> Iterator[tup
         yield from read_sounds(corpus, group)
 
 
-def read_sample(corpus: Corpus, name: str, model: LoadedModel) -> Waveform | TokenSample:
+def read_sample(corpus: Corpus, name: str, model: LoadedModel[Any, Any]) -> Waveform | TokenSample:
     """One sample by its id; as `read_samples` reads it."""
     _check(corpus, model)
     if isinstance(model, TextModel):
@@ -66,7 +66,7 @@ def read_sample(corpus: Corpus, name: str, model: LoadedModel) -> Waveform | Tok
     return decode(corpus.audio(name)[0], CORPUS_LIMITS).waveform
 
 
-def _check(corpus: Corpus, model: LoadedModel) -> None:
+def _check(corpus: Corpus, model: LoadedModel[Any, Any]) -> None:
     text = isinstance(model, TextModel)
     if corpus.manifest.get("modality", "audio") != model.modality:
         raise BadInput(f"{model.slug} reads {'texts' if text else 'sounds'}; the corpus '{corpus.manifest['slug']}' holds others.")
@@ -81,7 +81,7 @@ def read_sounds(corpus: Corpus, group: int) -> Iterator[tuple[int, str, Waveform
 
 def _column(corpus: Corpus, group: int, column: str) -> Iterator[tuple[int, str, Any]]:
     rows = corpus.table.group(group, ["id", column])
-    return zip(itertools.count(corpus.table.first_row(group)), rows.column("id").to_pylist(), rows.column(column).to_pylist())
+    return zip(itertools.count(corpus.table.first_row(group)), map(str, rows.column("id").to_pylist()), rows.column(column).to_pylist())
 
 
 def codes_of(dictionary: Dictionary, taken: Taken) -> Codes:
@@ -91,7 +91,7 @@ def codes_of(dictionary: Dictionary, taken: Taken) -> Codes:
     return dictionary.codes(taken.values[~taken.sinks]).spread(~taken.sinks)
 
 
-def take(model: LoadedModel, sample: Any, wanted: Sequence[Place]) -> dict[Place, Taken]:
+def take(model: LoadedModel[Any, Any], sample: Any, wanted: Sequence[Place]) -> dict[Place, Taken]:
     """One pass, which ends at the last place. Sinks are judged with what stands in front of the text, as for a visitor's text."""
     if not isinstance(model, TextModel):
         found = model.capture(sample, list(dict.fromkeys(p.hook for p in wanted)))

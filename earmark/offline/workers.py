@@ -12,7 +12,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,7 @@ def _end_with(parent: int) -> None:
 
 
 @contextmanager
-def alone(cache: Path, name: str) -> Iterator[None]:
+def alone(cache: Path, name: str) -> Generator[None]:
     """One run at a time at one piece of work. Raises BadInput when another is at it."""
     lock = FileLock(work_folder(cache, "locks") / f"{name}.lock")
     try:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from ..cards import Effects, RoundTrip, UnitLabel
 from ..errors import BadTable, NotFound
 from ..passages import cut, word_around
+from ..raw import columns_of
 from ..speech import Span, Speech
 from ..units import SIGNED_KINDS
 from .catalog import DictionaryEntry
@@ -49,7 +50,7 @@ class Corpus:
         self.table = Table(place.path, SAMPLES, self.manifest, place.file)
         self.is_text: bool = self.manifest.get("modality") == "text"
         light = self.table.all(["id", "transcript", "transcript_by", "duration_s", "class_name", "speaker", "origin", "licence", "printed"])
-        self.ids: list[str] = light.column("id").to_pylist()
+        self.ids = [str(name) for name in light.column("id").to_pylist()]
         self.transcripts: list[str] = [t or "" for t in light.column("transcript").to_pylist()]
         self.transcript_by: list[str] = [t or "" for t in light.column("transcript_by").to_pylist()]
         self.class_names: list[str | None] = light.column("class_name").to_pylist()
@@ -172,7 +173,7 @@ class _Told:
     """All of a table `speech`, flat: a card shows what is said in dozens of samples."""
 
     def __init__(self, rows: pa.Table):
-        self.how: list[str] = rows.column("how").to_pylist()
+        self.how = [how or "" for how in rows.column("how").to_pylist()]
         self.scores: list[float | None] = rows.column("score").to_pylist()
         self._flat = {name: flat_spans(rows, name) for name in ("words", "phones")}
 
@@ -180,7 +181,7 @@ class _Told:
         sample, text, start_s, end_s = self._flat[name]
         first, last = sample.searchsorted((row, row + 1))
         times = zip(start_s[first:last].tolist(), end_s[first:last].tolist(), strict=True)
-        return tuple(Span(t, *span) for t, span in zip(text[first:last].to_pylist(), times, strict=True))
+        return tuple(Span(str(t), *span) for t, span in zip(text[first:last].to_pylist(), times, strict=True))
 
 
 class Dictionary:
@@ -219,15 +220,15 @@ class Dictionary:
     def nearest(self) -> np.ndarray:
         """float32 [n]: the cosine of each unit's direction with the nearest other one; empty for axes, which stand at right angles."""
         cosines = self.table("units").all(["cosines"]).column("cosines").combine_chunks()
-        return pc.list_element(cosines.filter(pc.greater(pc.list_value_length(cosines), 0)), 0).to_numpy()
+        some = pc.list_value_length(cosines).fill_null(0).to_numpy() > 0
+        return pc.list_element(cosines.filter(pa.array(some)), 0).to_numpy()
 
     @cached_property
     def trips(self) -> dict[str, np.ndarray] | None:
         """The columns of the table `trips` [n_units]; None where nobody has computed it."""
         if not self.has(TRIPS):
             return None
-        table = self.table(TRIPS.name).all()
-        return {name: table.column(name).to_numpy() for name in table.column_names}
+        return columns_of(self.table(TRIPS.name).all())
 
     def trip(self, index: int) -> RoundTrip | None:
         """A unit's round trip; None where nobody has computed it."""
@@ -260,13 +261,13 @@ class Dictionary:
             raise NotFound(f"{self.entry.slug} has units 0 to {self.n_units - 1}; {index} is none of them.")
 
 
-def flat_spans(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array, np.ndarray, np.ndarray]:
+def flat_spans(rows: pa.Table, name: str) -> tuple[np.ndarray, pa.Array[Any], np.ndarray, np.ndarray]:
     """All `words` or `phones` of rows of `speech` in one go: sample (row) [n], text [n], start_s and end_s [n], in order."""
     column = rows.column(name).combine_chunks()
-    found = pc.list_flatten(column)
+    found = pa.table({"span": pc.list_flatten(column)}).flatten()
     sample = rows.column("sample").to_numpy()[pc.list_parent_indices(column).to_numpy()]
-    start_s, end_s = (pc.struct_field(found, which).to_numpy() for which in ("start_s", "end_s"))
-    return sample, pc.struct_field(found, "text"), start_s, end_s
+    start_s, end_s = (found.column(f"span.{which}").to_numpy() for which in ("start_s", "end_s"))
+    return sample, found.column("span.text").combine_chunks(), start_s, end_s
 
 
 def line_values(stored: bytes, low: float, high: float) -> np.ndarray:
@@ -280,9 +281,9 @@ def strongest(peaks: pa.Table, low: float | None, high: float | None, absolute: 
     Rows come sorted by tail (largest values first), then by peak from high to low. The bounds are rounded as the stored peaks are,
     so that a bound copied from a listed peak keeps that sample.
     """
+    tail, sample, peak, at = (peaks.column(c).to_numpy() for c in ("tail", "sample", "peak", "at"))
     if not absolute:
-        peaks = peaks.filter(pc.equal(peaks.column("tail"), 1))
-    sample, peak, at = (peaks.column(c).to_numpy() for c in ("sample", "peak", "at"))
+        sample, peak, at = (column[tail == 1] for column in (sample, peak, at))
     size = peak.astype(np.float32)
     if absolute:
         size = np.abs(size)

@@ -86,8 +86,8 @@ def correlations(line: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _variance(centred: np.ndarray) -> np.ndarray:
-    plain = np.square(centred, dtype=np.float64).mean(axis=1)
-    step = np.ptp(centred, axis=1) / TIMELINE_LEVELS
+    plain: np.ndarray = np.square(centred, dtype=np.float64).mean(axis=1)
+    step: np.ndarray = np.ptp(centred, axis=1) / TIMELINE_LEVELS
     return np.where(plain > step**2 / 6, plain - step**2 / 12, plain)
 
 
@@ -135,7 +135,7 @@ def three_kinds(store: Store, units: tuple[UnitId, ...]) -> tuple[UnitId, ...]:
 
 def shares_positive(store: Store, slug: str) -> dict[str, float]:
     """For each dictionary over a layer the share of all its values that are above 0, as the wave-sae notebook reports them."""
-    found = {}
+    found: dict[str, float] = {}
     for entry in store.catalog.siblings(slug):
         try:
             found[entry.slug] = float(store.units_frame(entry.slug)["density"].mean())

@@ -10,8 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..raw import Compression
 
-def _column(name: str, type_: pa.DataType, unit: str, help_: str) -> pa.Field:
+
+def _column(name: str, type_: pa.DataType, unit: str, help_: str) -> pa.Field[Any]:
     return pa.field(name, type_, metadata={"unit": unit, "help": help_})
 
 
@@ -24,24 +26,26 @@ class TableSpec:
     key: str | None
     """the column by which rows are sorted and looked up"""
     rows_a_group: int
-    compression: str | dict[str, str] = "zstd"
+    compression: Compression | dict[str, Compression] = "zstd"
     splits: tuple[str, ...] = ()
     """columns stored as split byte streams, which zstd packs better"""
     added: tuple[str, ...] = ()
     """columns that tables written earlier may lack; there they are null"""
 
-    def packing(self) -> str | dict[str, str]:
+    def packing(self) -> Compression | dict[str, Compression]:
         """`compression` for every column as parquet names them: a list's values are NAME.list.element."""
         if isinstance(self.compression, str):
             return self.compression
-        return {leaf: self.compression.get(field.name, "zstd") for field in self.schema for leaf in _leaves(field.name, field.type)}
+        columns = zip(self.schema.names, self.schema.types, strict=True)
+        return {leaf: self.compression.get(name, "zstd") for name, type_ in columns for leaf in _leaves(name, type_)}
 
 
 def _leaves(path: str, type_: pa.DataType) -> list[str]:
     if pa.types.is_list(type_):
         return _leaves(f"{path}.list.element", type_.value_type)
     if pa.types.is_struct(type_):
-        return [leaf for part in type_ for leaf in _leaves(f"{path}.{part.name}", part.type)]
+        parts: list[pa.Field[Any]] = list(type_)
+        return [leaf for part in parts for leaf in _leaves(f"{path}.{part.name}", part.type)]
     return [path]
 
 
@@ -271,29 +275,3 @@ TRIPS = TableSpec(
 
 SPECS = (SAMPLES, SPEECH, UNITS, EXAMPLES, PEAKS, TIMELINE, LABELS, EFFECTS, SWEEP, TRIPS)
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-
-_NEEDED: dict[str, dict[str, type]] = {
-    "dictionary": {"files": dict, "revision": str, "n_units": int},
-    "corpus": {"files": dict, "revision": str, "slug": str},
-    "tables": {"corpus": str, "corpus_revision": str, "hop_s": float, "offset_s": float, "n_samples": int, "n_positions": int, "timeline_starts": list},
-    "file": {"sha256": str},
-}
-
-
-def manifest_faults(manifest: dict[str, Any]) -> list[str]:
-    """The entries that every manifest must have, and this one lacks or has as something else."""
-    what, tables, files = str(manifest.get("what")), manifest.get("tables"), manifest.get("files")
-    if what not in ("dictionary", "corpus"):
-        return ["what"]
-    parts = [("", what, manifest), *([("tables.", "tables", tables)] if "tables" in manifest else [])]
-    parts += [(f"files.{name}.", "file", file) for name, file in files.items()] if isinstance(files, dict) else []
-    return [where + key for where, kind, part in parts for key, type_ in _NEEDED[kind].items() if not _fits(part, key, type_)]
-
-
-def _fits(part: Any, key: str, type_: type) -> bool:
-    value = part.get(key) if isinstance(part, dict) else None
-    if type_ is list:  # of whole numbers, or not there
-        return value is None or (isinstance(value, list) and all(type(n) is int for n in value))
-    if type_ in (int, float):
-        return isinstance(value, (int, type_)) and not isinstance(value, bool) and 0 <= value < 1 << 53
-    return isinstance(value, type_)

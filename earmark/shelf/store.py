@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from ..cards import Example, Histogram, Hit, Match, Neighbour, Timeline, UnitCard, UnitStats
 from ..errors import BadInput, BadTable, EarmarkError
 from ..health import QUALITY, round_trip, spread
+from ..raw import columns_of, part
 from ..settings import Settings
 from ..swept import SweptRun
 from ..units import UnitId
@@ -54,9 +55,10 @@ class Store:
 
     def has_tables(self, slug: str) -> bool:
         try:
-            return self.dictionary(slug, fetch=False).manifest is not None
+            self.dictionary(slug, fetch=False)
         except EarmarkError:
             return False
+        return True
 
     def is_bare(self, slug: str) -> bool:
         """Whether a listed dictionary has no tables anywhere; damaged ones are another matter."""
@@ -78,7 +80,7 @@ class Store:
         """
         tables = self.has_tables(slug)
         manifest = self.dictionary(slug).manifest if tables else read_manifest(self.settings.data / self._entry(slug).slug)
-        quality, over = manifest.get("quality") or {}, manifest.get("tables") or {}
+        quality, over = part(manifest, "quality"), part(manifest, "tables")
         return {
             **{name: quality.get(name) for name in QUALITY},
             "dead": over.get("dead"),
@@ -135,20 +137,21 @@ class Store:
     def _example(d: Dictionary, corpus: Corpus, row: dict[str, Any]) -> Example:
         stored = np.frombuffer(row["trace"], dtype=np.uint8).astype(np.float32)
         start_s = d.offset_s + row["start"] * d.hop_s
+        sample: int = row["sample"]
         return Example(
             rank=row["rank"],
             group=row["group"],
-            sample=corpus.ids[row["sample"]],
+            sample=corpus.ids[sample],
             peak=row["peak"],
             at_s=d.offset_s + row["at"] * d.hop_s,
             start_s=start_s,
             end_s=start_s + len(stored) * d.hop_s,
             trace=row["low"] + stored / 255.0 * (row["high"] - row["low"]),
-            transcript=corpus.transcripts[row["sample"]],
-            duration_s=corpus.durations_s[row["sample"]],
+            transcript=corpus.transcripts[sample],
+            duration_s=corpus.durations_s[sample],
             at=row["at"],
             start=row["start"],
-            tokens=corpus.tokens_in(row["sample"]),
+            tokens=corpus.tokens_in(sample),
         )
 
     def search(self, unit: UnitId, low: float | None = None, high: float | None = None, absolute: bool = False, n: int = 20) -> tuple[Hit, ...]:
@@ -191,22 +194,28 @@ def _hit(d: Dictionary, corpus: Corpus, row: int, peak: float, at: int) -> Hit:
 
 @lru_cache(maxsize=8)
 def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
+    import pandas as pd
+
     columns = ["unit", "density", "nonzero", "dead", "peak", "low", "mean", "n_samples", "match_unit", "match_correlation"]
-    frame = d.table("units").all(columns).to_pandas()
+    frame = pd.DataFrame(columns_of(d.table("units").all(columns)))
     top = d.table("examples").all(["unit", "group", "rank", "sample", "at"])
-    top = top.filter(pc.and_(pc.equal(top.column("group").cast(pa.string()), "top"), pc.less(top.column("rank"), 5)))
+    first: NDArray[np.bool_] = (top.column("group").cast(pa.string()).to_numpy() == "top") & (top.column("rank").to_numpy() < 5)
+    top = top.filter(first)
     named = [d.labels.get(unit) for unit in frame["unit"].tolist()]
     frame["label"] = [n.text if n else None for n in named]
     frame["label_kind"] = [n.kind if n else None for n in named]
     frame["label_score"] = [n.precision if n else np.nan for n in named]
     found: list[list[tuple[int, int, int]]] = [[] for _ in range(len(frame))]
     for unit, rank, sample, at in zip(*(top.column(c).to_pylist() for c in ("unit", "rank", "sample", "at")), strict=True):
-        found[unit].append((rank, sample, at))
+        found[int(unit)].append((rank, sample, at))
     frame["strongest"] = [tuple(sample for _, sample, _ in sorted(rows)) for rows in found]
     frame["peaks_at"] = [tuple(at for _, _, at in sorted(rows)) for rows in found]
-    said = corpus.word_at if corpus.is_text else lambda sample, _at: corpus.transcripts[sample]
-    frame["heard"] = [" · ".join(filter(None, map(said, *pair))) for pair in zip(frame["strongest"], frame["peaks_at"], strict=True)]
+    frame["heard"] = [" · ".join(filter(None, (_said(corpus, sample, at) for _, sample, at in sorted(rows)))) for rows in found]
     return frame
+
+
+def _said(corpus: Corpus, row: int, at: int) -> str:
+    return corpus.word_at(row, at) if corpus.is_text else corpus.transcripts[row]
 
 
 def _stats(row: dict[str, Any]) -> UnitStats:

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from ..atomic import new_folder, put_back, write_json
 from ..errors import BadTable
-from .schema import SWEEP, TRIPS, TableSpec, manifest_faults
+from ..raw import ParquetFile, is_object, manifest_faults, parquet_file
+from .schema import SWEEP, TRIPS, TableSpec
 
 FORMAT = 1
 PART_BYTES = 20_000_000
@@ -78,7 +79,7 @@ class TableWriter:
             self._spec.schema,
             compression=(packing := self._spec.packing()),
             compression_level=LEVEL if isinstance(packing, str) else {column: LEVEL for column, how in packing.items() if how == "zstd"},
-            use_dictionary=[n for n in names if n in ("unit", "tail", "group")],
+            use_dictionary=[n for n in names if n in ("unit", "tail", "group")],  # pyright: ignore[reportArgumentType] -- the stubs know of bool alone
             use_byte_stream_split=list(self._spec.splits),
             write_statistics=[self._spec.key] if self._spec.key else False,
         )
@@ -156,8 +157,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise BadTable(f"'{folder.name}' has no tables yet: its manifest.json is missing. Build them with `python -m earmark build`.") from None
     except (OSError, ValueError) as error:
         raise BadTable(f"The manifest of '{folder.name}' cannot be read ({type(error).__name__}). Build its tables again.") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else None
+    if not is_object(manifest) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if is_object(manifest) else None
         raise BadTable(f"The tables of '{folder.name}' have format {found}, this Earmark reads {FORMAT}. Build them again.")
     if faults := manifest_faults(manifest):
         raise BadTable(f"The manifest of '{folder.name}' lacks {', '.join(faults[:5])}, or has something else there. Build its tables again.")
@@ -174,7 +175,9 @@ class Table:
         names = sorted(n for n in manifest["files"] if n.startswith(spec.name + "-") and n.endswith(".parquet"))
         if not names:
             raise BadTable(f"'{folder.name}' has no table '{spec.name}'. Build its tables again.")
-        self._files = [_open_checked(folder.name, path_of(n) if path_of else folder / n, manifest["files"][n]["sha256"], spec) for n in names]
+        self._files: list[ParquetFile] = [
+            _open_checked(folder.name, path_of(n) if path_of else folder / n, manifest["files"][n]["sha256"], spec) for n in names
+        ]
         self._lacking = frozenset(spec.added).difference(*(file.schema_arrow.names for file in self._files))
         self._groups: list[tuple[int, int]] = []
         self._first_keys: list[int] = []
@@ -191,8 +194,10 @@ class Table:
                 if column is not None:
                     with self._reading():
                         told = group.column(column).statistics
-                        self._first_keys.append(told.min)
-                        self._last_keys.append(told.max)
+                        if told is None:
+                            raise ValueError("nothing is told of the keys")
+                        self._first_keys.append(int(str(told.min)))
+                        self._last_keys.append(int(str(told.max)))
 
     @property
     def n_rows(self) -> int:
@@ -214,14 +219,14 @@ class Table:
     def rows_of(self, key: int, columns: list[str] | None = None) -> pa.Table:
         """All rows whose key column equals `key`."""
         first = bisect_left(self._last_keys, key)
-        parts = []
+        parts: list[pa.Table] = []
         for number in range(first, len(self._groups)):
             if self._first_keys[number] > key:
                 break
             names = None if columns is None else list(dict.fromkeys([str(self._spec.key), *columns]))
             table = self.group(number, names)
-            keys = table.column(self._spec.key).to_numpy()
-            lo, hi = keys.searchsorted(key, "left"), keys.searchsorted(key, "right")
+            keys = table.column(str(self._spec.key)).to_numpy()
+            lo, hi = (int(end) for end in keys.searchsorted((key, key + 1)))
             parts.append(table.slice(lo, hi - lo))
         return pa.concat_tables(parts) if parts else self._spec.schema.empty_table()
 
@@ -236,7 +241,7 @@ class Table:
             return self._whole(pa.concat_tables([file.read(columns=columns, use_threads=False) for file in self._files]), columns)
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self) -> Generator[None]:
         """One reader at a time. Raises BadTable for pages that are no table's: a manifest from elsewhere may vouch for anything."""
         try:
             with self._lock:
@@ -250,17 +255,15 @@ class Table:
         if not self._lacking:
             return table
         names = self._spec.schema.names if columns is None else columns
-        for name in self._lacking.intersection(names):
-            table = table.append_column(self._spec.schema.field(name), pa.nulls(len(table), self._spec.schema.field(name).type))
-        return table.select(names)
+        return pa.concat_tables([self._spec.schema.empty_table().select(names), table], promote_options="default")
 
 
-def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> pq.ParquetFile:
+def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> ParquetFile:
     name = f"'{folder}/{path.name}'"
     try:
         if sha256_of(path) != sha256:
             raise BadTable(f"{name} is not the file that its manifest names (sha256 differs). Fetch or build it again.")
-        file = pq.ParquetFile(path, memory_map=True)
+        file = parquet_file(path, memory_map=True)
     except FileNotFoundError:
         raise BadTable(f"{name} is missing. Fetch or build it again.") from None
     except (OSError, pa.ArrowException) as error:

@@ -17,6 +17,7 @@ WORDS = (
 )  # fmt: skip
 # Rooms of earmark/, each layer importing only from earlier ones (the words also from each other)
 LAYERS = (
+    ("raw", "tensors"),
     WORDS,
     ("shelf", "inputs"),
     ("models", "dictionaries", "measure"),
@@ -31,7 +32,7 @@ LAYERS = (
 LAYER_OF = {room: n for n, rooms in enumerate(LAYERS) for room in rooms}
 # A look-up needs none of these: they take seconds and hundreds of megabytes
 HEAVY = {"torch", "transformers", "librosa"}
-LIGHT_ROOMS = (*WORDS, "shelf", "web")
+LIGHT_ROOMS = ("raw", *WORDS, "shelf", "web")
 PAGE = {"gradio", "plotly"}
 MAX_LINES = 300
 MAX_ROOMS = 7

@@ -21,8 +21,8 @@ from earmark.api import routes
 from earmark.atomic import write_json
 from earmark.errors import BadInput
 from earmark.live.desk import Desk
+from earmark.raw import manifest_faults
 from earmark.settings import Settings
-from earmark.shelf.schema import manifest_faults
 from earmark.shelf.store import Store
 from tests.fixtures.breaking import bar_writes, in_a_fork
 from tests.fixtures.shelf import CORPUS, NEURONS, SAE, build_shelf

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...dictionaries.base import SparseAutoencoder
 from ...measure.losses import off_diagonal_covariance
+from ...tensors import lengths
 from ..trainee import TINY, Active, Loss, Trainee
 
 
@@ -25,7 +26,7 @@ class KSparse(Trainee):
 
     def forward(self, x: Tensor) -> Active:
         """Scaled x [n, d]; values of all units, [n, n_units]."""
-        norms = self.W_dec.norm(dim=1).clamp_min(TINY)
+        norms = lengths(self.W_dec).clamp_min(TINY)
         pre = torch.addmm(self.b_enc, x, self.W_dec.T) * norms
         threshold = pre.detach().topk(self.settings.k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
         values = torch.where(pre.detach() >= threshold, pre, 0.0).relu()

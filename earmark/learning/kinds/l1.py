@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...dictionaries.base import SparseAutoencoder
+from ...tensors import lengths
 from ..sparse import rectified
 from ..trainee import Active, Loss, Trainee
 
@@ -28,7 +29,7 @@ class L1(Trainee):
         read = x - self.b_dec if self.settings.pre_bias else x
         x_hat, f, units = rectified(read, self.W_enc, self.b_enc, self.W_dec, self.density)
         x_hat = x_hat + self.b_dec
-        norms = self.W_dec.norm(dim=1)
+        norms = lengths(self.W_dec)
         shown = f if self.settings.unit_decoder else f * (norms if units is None else norms[units])
         parts = {
             "reconstruction": self.settings.reconstruction * (x - x_hat).pow(2).sum(dim=1).mean(),

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...dictionaries.base import SparseAutoencoder
+from ...tensors import lengths
 from ..sparse import decoded
 from ..trainee import TINY, Active, Loss, Trainee
 
@@ -38,7 +39,7 @@ class TopK(Trainee):
         """
         read = x - self.b_dec if self.settings.pre_bias else x
         with torch.no_grad():
-            norms = self.W_dec.norm(dim=1)
+            norms = lengths(self.W_dec)
             values, units, starts = self._kept(torch.addmm(self.b_enc * norms, read, self.W_enc * norms).float())
             values = values.relu()
             f = values / norms[units].clamp_min(TINY)
@@ -67,7 +68,7 @@ class TopK(Trainee):
 
     def _left_over(self, x: Tensor, dead: Tensor, error: Tensor) -> Tensor:
         """|e - e^|^2 / |e - mean e|^2, e^ from the d / 2 largest dead units and without bias."""
-        norms = self.W_dec[dead].norm(dim=1)
+        norms = lengths(self.W_dec[dead])
         read = x - self.b_dec if self.settings.pre_bias else x
         pre = (read @ self.W_enc[:, dead] + self.b_enc[dead]) * norms
         values, place = pre.topk(min(error.shape[1] // 2, len(dead)), dim=1, sorted=False)

@@ -19,11 +19,11 @@ CHUNK_VALUES = 1 << 24
 
 def _chunk(sae: SparseAutoencoder, values: np.ndarray, name: str, decode: bool) -> np.ndarray:
     with np.errstate(over="ignore"):
-        x = torch.from_numpy(np.array(values, dtype=np.float32))
+        x = torch.as_tensor(np.array(values, dtype=np.float32))
     if not torch.isfinite(x).all():
         raise BadInput(f"'{name}' holds {int((~torch.isfinite(x)).sum())} values that are no finite float32 numbers; an autoencoder reads finite ones only.")
     f = sae.encode(x).dense()
-    return sae.decode(torch.from_numpy(f), x).numpy() if decode else f
+    return sae.decode(torch.as_tensor(f), x).numpy() if decode else f
 
 
 def encode_file(

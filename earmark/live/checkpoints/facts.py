@@ -12,6 +12,7 @@ from ...errors import BadInput, EarmarkError
 from ...runtime import Opened, Runtime
 from ...settings import Settings
 from ...shelf.store import Store
+from ...tensors import length, lengths
 from ...units import Waveform
 from .selfcheck import SelfCheck, self_check
 
@@ -108,7 +109,7 @@ def neighbours(opened: Opened, unit: int, n: int = N_NEIGHBOURS) -> tuple[Neighb
         return ()
     with torch.inference_mode():
         own = directions[unit]
-        cosines = (directions @ own) / (directions.norm(dim=1) * own.norm()).clamp_min(1e-12)
+        cosines = (directions @ own) / (lengths(directions) * length(own)).clamp_min(1e-12)
         cosines[unit] = -2.0
         values, units = cosines.topk(min(n, len(directions) - 1))
     return tuple(Neighbour(int(u), float(c)) for u, c in zip(units, values, strict=True))

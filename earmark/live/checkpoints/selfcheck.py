@@ -87,9 +87,9 @@ def _measure(sae: SparseAutoencoder, x: NDArray[np.float32], target: NDArray[np.
     meter = QualityMeter(sae.n_units, sae.width_out)
     step = len(x) if sae.reads_batches else max(CHUNK_VALUES // sae.n_units, 1)
     for start in range(0, len(x), step):
-        part = torch.from_numpy(x[start : start + step])
+        part = torch.as_tensor(x[start : start + step])
         f = sae.encode(part).dense()
-        x_hat = sae.decode(torch.from_numpy(f), part).numpy()
+        x_hat = sae.decode(torch.as_tensor(f), part).numpy()
         wanted = target[start : start + step] if target is not None else part.numpy() if sae.width_out == sae.width else x_hat
         meter.add(wanted, x_hat, f)
     return meter.result()

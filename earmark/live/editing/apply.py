@@ -111,7 +111,7 @@ def _change(steps: _Steps, grid: FrameGrid, spared: NDArray[np.bool_] | None, fi
         acts = (numbers >= bounds[:, 0]) & (numbers <= bounds[:, 1])
         if spared is not None:
             passing = spared[first : first + n]
-            acts[: len(passing)] &= torch.from_numpy(~passing)[:, None]
+            acts[: len(passing)] &= torch.as_tensor(~passing)[:, None]
         return acts
 
     def changed(x: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def _added(steps: _Steps, x: Tensor, acts: Tensor) -> Tensor:
 def _step_of_sae(sae: SparseAutoencoder, edits: list[Edit], x: Tensor, acts: Tensor) -> Tensor:
     units = [edit.unit.index for edit in edits]
     codes = sae.encode(x)
-    f = torch.from_numpy(np.stack([codes.trace(unit) for unit in units], axis=1))
+    f = torch.as_tensor(np.stack([codes.trace(unit) for unit in units], axis=1))
     per_shown = 1.0 / sae.norms[units].clamp_min(1e-12)  # shown values are f * |W_dec|
     return sae.step(x, units, _new_less_old(edits, f, per_shown) * acts)
 

@@ -18,6 +18,7 @@ from ...edits import Edit
 from ...models.base import TextModel
 from ...models.capture import Change, Replace, sparing
 from ...runtime import Opened, Runtime
+from ...tensors import as_floats, length, lengths
 from ...units import SINK_NORM, FrameGrid, Hook, TokenSample
 from .apply import check_editable, replacing_edits, through_saes
 
@@ -55,7 +56,7 @@ class TextEdits:
 
     def _note(self, hook: Hook) -> Change:
         def note(x: Tensor) -> Tensor:
-            self._norms[hook] = x.float().norm(dim=1).tolist()
+            self._norms[hook] = as_floats(lengths(x.float()))
             return x
 
         return note
@@ -100,7 +101,7 @@ class TextEdits:
     def _judge(self, place: Hook) -> Change:
         def judge(x: Tensor) -> Tensor:
             norms = self._norms[place]
-            norms.append(float(x.float().norm()))
+            norms.append(float(length(x.float())))
             self._sinks[place] = norms[-1] > SINK_NORM * np.median(norms)
             return x
 

@@ -53,7 +53,7 @@ class Job:
     """when its page last asked, on the monotonic clock"""
     state: str = "waiting"
     """waiting, reading, training, or one of OVER"""
-    points: list[Point] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list["Point"])
     began: float = 0.0
     stop: bool = False
     token: str = ""

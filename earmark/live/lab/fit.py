@@ -76,7 +76,7 @@ def fit(
     limit_s: float = 60.0,
 ) -> Fitted:
     """Train on x [n, width]. Each step is told; between steps `stop` is asked. Raises BadInput for what cannot be trained, or diverges."""
-    own = torch.from_numpy(np.ascontiguousarray(x))
+    own = torch.as_tensor(np.ascontiguousarray(x))
     axes = Axes.of(own)
     training = Training(axes.turn(own), settings_of(experiment, *x.shape))
     points: list[Point] = []

@@ -37,7 +37,7 @@ class Clip:
     codes: Mapping[str, Codes]
     """dictionary -> values of all its units"""
     notices: tuple[str, ...] = ()
-    problems: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict[str, str])
     """dictionary -> why it could not be opened"""
     sample: str | None = None
     """the corpus's clip that this is, where it was not brought"""

@@ -38,7 +38,7 @@ class Passage:
     """dictionary -> values of all its units at the text's own positions; 0 at sinks"""
     model: str
     layer: int
-    problems: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict[str, str])
     """dictionary -> why it could not be opened"""
 
     @property

@@ -98,7 +98,7 @@ def _passes(model: TextModel, opened: Opened, sample: TokenSample) -> Spliced:
     stream = model.hook("residual", opened.entry.layer)
     taken = model.capture(sample, list(dict.fromkeys((hook, stream))))
     spared = np.concatenate([np.ones(n, bool), sinks_of(taken[stream], sample)])
-    x = torch.from_numpy(taken[hook].values[~spared])
+    x = torch.as_tensor(taken[hook].values[~spared])
     error = np.full(len(sample.ids), np.nan, np.float32)
     error[~spared] = ((x - sae.reconstruct(x)).square().sum(dim=1) / x.square().sum(dim=1).clamp_min(1e-12)).numpy()
     plain = _reading(model, sample, {})

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...atomic import new_file, remove_folder
 from ...errors import BadInput
 from ...inputs.alignment import attempt
 from ...models.base import AudioModel
+from ...raw import parquet_bytes, parquet_file
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.folders import Corpus
@@ -47,7 +47,7 @@ class Alignments:
     n_bytes: int
 
     def __str__(self) -> str:
-        lines = []
+        lines: list[str] = []
         for who, found in self.outcomes.items():
             total = sum(found.values())
             told = ", ".join(f"{name} {n} ({n / total:.1%})" for name, n in sorted(found.items(), key=lambda p: -p[1]))
@@ -76,7 +76,7 @@ def align_corpus(settings: Settings, slug: str, n_workers: int = 1, letters: str
         n_done = sum(corpus.table.group(g, ["id"]).num_rows for g in done)
         if len(done) < corpus.table.n_groups:
             run(_job, (settings, folder, work, letters), n_workers, len(corpus.ids), n_done, f"align {slug}")
-        table = pa.concat_tables([pq.read_table(_path(work, g), schema=SPEECH.schema) for g in range(corpus.table.n_groups)])
+        table = pa.concat_tables([parquet_file(_path(work, g)).read() for g in range(corpus.table.n_groups)])
         put_table(folder, SPEECH, table)
         report = _report(slug, corpus, table, folder)
         remove_folder(work.parent)
@@ -115,7 +115,7 @@ def _job(share: Share, settings: Settings, folder: Path, work: Path, letters: st
     for group in range(share.worker, corpus.table.n_groups, share.n_workers):
         if _path(work, group).exists():
             continue
-        rows = []
+        rows: list[dict[str, Any]] = []
         for row, name, waveform in read_sounds(corpus, group):
             given = corpus.speech(name)
             if given is not None and given.how == "source":
@@ -126,7 +126,7 @@ def _job(share: Share, settings: Settings, folder: Path, work: Path, letters: st
                 rows.append(speech_row(row, spelt) if spelt else speech_row(row, found.speech, found.why, found.score))
             share.report(1)
         with new_file(_path(work, group)) as file:
-            pq.write_table(pa.Table.from_pylist(rows, schema=SPEECH.schema), file)
+            file.write(parquet_bytes(pa.Table.from_pylist(rows, schema=SPEECH.schema)))
 
 
 def _report(slug: str, corpus: Corpus, table: pa.Table, folder: Path) -> Alignments:
@@ -134,7 +134,7 @@ def _report(slug: str, corpus: Corpus, table: pa.Table, folder: Path) -> Alignme
     unknown: Counter[str] = Counter()
     hows, whys = (table.column(name).to_pylist() for name in ("how", "why"))
     for by, transcript, how, why in zip(corpus.transcript_by, corpus.transcripts, hows, whys, strict=True):
-        reason, _, words = why.partition(": ")
+        reason, _, words = str(why).partition(": ")
         outcomes.setdefault(by if transcript else "none", Counter())[how or reason] += 1
         unknown.update(set(words.split()))
     n_bytes = sum(p.stat().st_size for p in folder.glob(f"{SPEECH.name}-*.parquet"))

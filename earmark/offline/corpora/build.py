@@ -38,7 +38,8 @@ VERSION = 1
 BROKEN, EMPTY, NOISE = "broken", "empty", "not speech"
 N_LISTED = 20
 
-_WORK = pa.schema([pa.field("reason", pa.string()), pa.field("why", pa.string()), *SAMPLES.schema])
+_SAMPLES: list[pa.Field[Any]] = list(SAMPLES.schema)
+_WORK = pa.schema([pa.field("reason", pa.string()), pa.field("why", pa.string()), *_SAMPLES])
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Report:
 
 def listed(dropped: Sequence[Dropped]) -> list[str]:
     """What was dropped, by reason, as lines for people."""
-    lines = []
+    lines: list[str] = []
     for reason, n in sorted(Counter(d.reason for d in dropped).items()):
         of_these = [d for d in dropped if d.reason == reason]
         lines.append(f"Dropped as {reason}: {n}")
@@ -171,7 +172,7 @@ def _rows(entry: Entry, drop_non_speech: bool, transcribe: Callable[[Waveform], 
         except BadInput as error:
             unfit = str(error)
     whole = waveform.duration_s <= LONGEST_S
-    rows = []
+    rows: list[dict[str, Any]] = []
     for start_s, piece in pieces(waveform):
         origin = entry.origin if whole else f"{entry.origin}, from {start_s} s"
         if is_empty(piece):

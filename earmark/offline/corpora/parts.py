@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from ...atomic import new_file
 from ...errors import BadInput
+from ...raw import parquet_bytes, parquet_file
 
 PART_S, PART_BYTES = 20.0, 30_000_000
 """a part is closed after this much time or this many bytes"""
+
+
+def _read(path: Path) -> pa.Table:
+    return parquet_file(path).read(use_threads=False)
 
 
 class Parts:
@@ -30,11 +34,12 @@ class Parts:
     def __init__(self, folder: Path, schema: pa.Schema):
         """`schema`: of the rows, without their key. Nothing is read or locked before the block is entered."""
         self._folder = folder
-        self._schema = pa.schema([pa.field("key", pa.string()), *schema])
+        fields: list[pa.Field[Any]] = list(schema)
+        self._schema = pa.schema([pa.field("key", pa.string()), *fields])
         self._places: dict[str, tuple[Path, int, int]] = {}
         self._pending: dict[str, list[dict[str, Any]]] = {}
         self._bytes, self._since = 0, time.monotonic()
-        self._read = lru_cache(maxsize=2)(lambda path: pq.read_table(path, use_threads=False))
+        self._read = lru_cache(maxsize=2)(_read)
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +83,7 @@ class Parts:
             number = max((int(p.stem.removeprefix("part-")) for p in self._paths()), default=-1) + 1
             path = self._folder / f"part-{number:05d}.parquet"
             with new_file(path) as file:
-                pq.write_table(pa.Table.from_pylist(rows, schema=self._schema), file, compression="none", use_dictionary=False)
+                file.write(parquet_bytes(pa.Table.from_pylist(rows, schema=self._schema), compression="none", use_dictionary=False))
                 file.flush()
                 os.fsync(file.fileno())
             self._index(path)
@@ -96,9 +101,10 @@ class Parts:
 
     def _index(self, path: Path) -> None:
         try:
-            if not pq.read_schema(path).equals(self._schema):
+            part = parquet_file(path)
+            if not part.schema_arrow.equals(self._schema):
                 raise ValueError("another schema")
-            keys = pq.read_table(path, columns=["key"]).column("key").to_pylist()
+            keys = [str(key) for key in part.read(["key"]).column("key").to_pylist()]
         except (OSError, ValueError, pa.ArrowException):
             path.unlink()  # of another version, or damaged: its results are computed again
             return

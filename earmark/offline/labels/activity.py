@@ -24,11 +24,11 @@ class RandomDirections(Dictionary):
     def __init__(self, n_units: int, mean: NDArray[np.float32]):
         """mean [width] of the activations, taken off before the projection."""
         directions = torch.randn(n_units, len(mean), generator=torch.Generator().manual_seed(RANDOM_SEED))
-        self.n_units, self.width, self._mean = n_units, len(mean), torch.from_numpy(mean)
+        self.n_units, self.width, self._mean = n_units, len(mean), torch.as_tensor(mean)
         self._directions = torch.nn.functional.normalize(directions, dim=1)
 
     def codes(self, values: NDArray[np.float32]) -> Codes:
-        return Codes(((torch.from_numpy(values) - self._mean) @ self._directions.T).numpy(), None, self.n_units)
+        return Codes(((torch.as_tensor(values) - self._mean) @ self._directions.T).numpy(), None, self.n_units)
 
     def directions(self) -> torch.Tensor:
         return self._directions

@@ -79,7 +79,7 @@ def _classes(table: dict[str, str]) -> Callable[[Speech], Mark]:
 
 
 def _edges(said: Speech) -> Mark:
-    found = []
+    found: list[tuple[float, float, str]] = []
     phones = _spoken(said)
     for before, p, after in zip([None, *phones], phones, [*phones[1:], None], strict=False):
         if p.text == SILENCE:
@@ -113,7 +113,7 @@ def _beside(step: int, words: str, spans: Callable[[Speech], Sequence[Span]], sh
 
 def _pauses(said: Speech) -> Mark:
     """Silences by the punctuation of the word before them, and the silence before the first word."""
-    found = []
+    found: list[tuple[float, float, str]] = []
     names = {",": "pause at a comma", ".": "pause at a full stop", "!": "pause at an exclamation mark", "?": "pause at a question mark"}
     for p in _spoken(said):
         if p.text != SILENCE:
@@ -132,7 +132,7 @@ def _mark(word: Span) -> str:
 
 def _places(said: Speech) -> Mark:
     """Where in its sentence a word stands."""
-    found = []
+    found: list[tuple[float, float, str]] = []
     for i, w in enumerate(said.words):
         if i == 0 or _mark(said.words[i - 1]) in {".", "!", "?"}:
             found.append((w.start_s, w.end_s, "first word of a sentence"))
@@ -172,7 +172,7 @@ SPEECH: tuple[tuple[str, str, Callable[[Speech], Mark]], ...] = (
 def speech_channels(said: Sequence[Speech | None], n_positions: Sequence[int], hop_s: float, offset_s: float) -> tuple[Channel, ...]:
     """Channels over the positions of all samples in a row; a position is labelled by what is said at its middle."""
     starts = np.concatenate([[0], np.cumsum(n_positions)])
-    found = []
+    found: list[Channel] = []
     for name, kind, mark in SPEECH:
         number: dict[str, int] = {}
         codes = np.full(starts[-1], UNKNOWN, np.int32)

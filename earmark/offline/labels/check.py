@@ -38,7 +38,7 @@ def check_labels(settings: Settings, slug: str, seed: int, n_workers: int, n: in
         true = judged_in_texts(values, texts, sinks, half, {unit: labels[unit] for unit in chosen}, n_active)
     else:
         true = {unit: judged_plainly(values[unit], layer.said, half, labels[unit], n_active, d.hop_s, d.offset_s) for unit in chosen}
-    wrong = []
+    wrong: list[str] = []
     for unit, found in true.items():
         told = (labels[unit].precision, labels[unit].recall)
         if any(abs(a - b) > CLOSE for a, b in zip(found, told, strict=True)):

@@ -102,7 +102,7 @@ def labels_of(firing: Firing, on: Ground) -> Iterator[Label]:
             for lag in on.lags if channel.labels else ():
                 bits = count(lagged(channel, on.rows, lag), len(channel.labels), on, 0, units, positions, last - first).bits()
                 for unit, label in zip(*np.nonzero(bits), strict=True):
-                    best[unit].append((-float(bits[unit, label]), number, lag, int(label)))
+                    best[int(unit)].append((-float(bits[unit, label]), number, lag, int(label)))
         for unit, candidates in enumerate(best):
             own = positions[slice(*np.searchsorted(units, (unit, unit + 1)))]
             found = next((c for c in sorted(candidates)[:N_TRIED] if _n_samples(own, on, *c[1:]) >= MIN_SAMPLES), None)

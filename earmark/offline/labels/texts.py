@@ -76,7 +76,7 @@ def tokens_of(printed: Sequence[str]) -> list[Token]:
     word_at: dict[int, tuple[int, int]] = {}
     for found in _WORD.finditer(text):
         word_at |= dict.fromkeys(range(*found.span()), found.span())
-    tokens = []
+    tokens: list[Token] = []
     for piece, start in zip(printed, starts, strict=False):
         first = start + len(piece) - len(piece.lstrip())
         span = word_at.get(first) if piece.strip() else None

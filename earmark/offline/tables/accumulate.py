@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class Accumulator:
         self.smallest = Best(n_units, N_EXTREMES, traces=False) if signed else None
         self.n_spilled = 0
         self._keys: list[NDArray[np.int64]] = []
-        self._rows: list[NDArray] = []
+        self._rows: list[NDArray[np.void]] = []
 
     def add(self, row: int, name: str, codes: Codes, sinks: NDArray[np.bool_] | None = None) -> None:
         """One sample: its row in the corpus, its id, and the values of all units, which are 0 at its sinks: those count for nothing."""
@@ -135,11 +136,11 @@ class Accumulator:
     _BESTS = ("top", "drawn", "bottom", "largest", "smallest")
     _NUMBERS = ("n_positions", "n_samples", "n_sinks", "n_spilled")
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Everything, as arrays under flat names, after writing out what was waiting."""
         self._flush_histogram()
         self._flush_rows()
-        found: dict[str, NDArray] = {name: getattr(self, name) for name in self._ARRAYS}
+        found: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in self._ARRAYS}
         found |= {name: np.array(getattr(self, name)) for name in self._NUMBERS}
         for name in self._BESTS:
             best: Best | None = getattr(self, name)
@@ -147,7 +148,7 @@ class Accumulator:
                 found |= {f"{name}.{key}": array for key, array in best.state().items()}
         return found
 
-    def restore(self, state: dict[str, NDArray]) -> None:
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
         for name in self._ARRAYS:
             setattr(self, name, state[name])
         for name in self._NUMBERS:

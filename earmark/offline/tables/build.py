@@ -11,8 +11,10 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ... import __version__
 from ...atomic import new_file, new_folder, remove_folder, write_json
@@ -220,7 +222,7 @@ def _finish(settings: Settings, plan: Plan, opened: Sequence[Opened], corpus: Co
     model = Runtime(settings).model(opened[0].entry.model)
     reader = model if isinstance(model, TextModel) and model.predicts else None
     for o in opened:
-        correlations = {}
+        correlations: dict[str, NDArray[np.float32]] = {}
         for (f, other), correlator in whole.correlators.items():
             if o.entry.slug in (f, other):
                 r = correlator.correlations(whole.accumulators[f], whole.accumulators[other])
@@ -240,10 +242,11 @@ def _write(settings: Settings, plan: Plan, built: Built, corpus: Corpus, grid: t
     """One dictionary's folder: what lay there (weights, training record) stays, the tables and the manifest are new."""
     entry, a = built.opened.entry, built.accumulator
     target = settings.data / entry.slug
+    before: dict[str, Any] = {}
     try:
         before = read_manifest(target)
     except BadTable:
-        before = {}
+        pass  # the first time there is none
     with new_folder(target) as folder:
         if target.exists():
             for path in target.iterdir():

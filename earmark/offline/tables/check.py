@@ -6,11 +6,14 @@ What follows from every position of the corpus at once (density, mean, quantiles
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...cards import UnitCard
 from ...models.base import TextModel
+from ...raw import columns_of
 from ...runtime import Runtime
 from ...settings import Settings
 from ...shelf.store import Store
@@ -21,6 +24,7 @@ from .rows import TRACE_LEVELS
 N_SAMPLES, N_EXAMPLES = 12, 24
 HALF = 2**-10
 """relative precision of a peak stored in half precision"""
+Columns = dict[str, NDArray[Any]]
 CLOSE = 2e-3
 """relative tolerance of values recomputed on another machine"""
 
@@ -58,12 +62,12 @@ def check(settings: Settings, slug: str, seed: int, n_samples: int = N_SAMPLES, 
         return values
 
     n_peaks = 0
-    peaks = d.table("peaks").all().to_pandas()
+    peaks = columns_of(d.table("peaks").all())
     floors = np.array([-np.inf if floor is None else floor for floor in d.table("units").all(["floor"]).column("floor").to_pylist()])
     n_known = min(len(corpus.ids), d.manifest["tables"]["n_samples"])
     for row in random.choice(n_known, size=min(n_samples, n_known), replace=False):
-        stored = peaks[peaks["sample"] == row]
-        n_peaks += len(stored)
+        stored = _where(peaks, peaks["sample"] == row)
+        n_peaks += len(stored["unit"])
         wrong += _compare_peaks(f"sample {corpus.ids[row]}", values_of(int(row)), stored, None if opened.dictionary.signed else floors)
     examples = d.table("examples").all()
     for place in random.permutation(examples.num_rows)[:n_examples]:
@@ -73,7 +77,7 @@ def check(settings: Settings, slug: str, seed: int, n_samples: int = N_SAMPLES, 
     directions = opened.dictionary.directions()
     for unit in map(int, chosen):
         row = d.table("units").rows_of(unit).to_pylist()[0]
-        wrong += _compare_unit(row, peaks[peaks["unit"] == unit], store.card(UnitId(slug, unit)), complete=not opened.dictionary.signed)
+        wrong += _compare_unit(row, _where(peaks, peaks["unit"] == unit), store.card(UnitId(slug, unit)), complete=not opened.dictionary.signed)
         if directions is not None:
             wrong += _compare_neighbours(row, directions.double().numpy())
     if isinstance(model, TextModel) and model.predicts:
@@ -83,13 +87,17 @@ def check(settings: Settings, slug: str, seed: int, n_samples: int = N_SAMPLES, 
     return Report(n_peaks, min(n_examples, examples.num_rows), len(chosen), tuple(wrong))
 
 
+def _where(columns: Columns, chosen: NDArray[np.bool_]) -> Columns:
+    return {name: column[chosen] for name, column in columns.items()}
+
+
 def _near(a: float, b: float, scale: float) -> bool:
     return abs(a - b) <= (HALF + CLOSE) * max(abs(a), abs(b)) + 1e-3 * scale
 
 
-def _compare_peaks(where: str, values: np.ndarray, stored, floors: np.ndarray | None) -> list[str]:
+def _compare_peaks(where: str, values: np.ndarray, stored: Columns, floors: np.ndarray | None) -> list[str]:
     """Each stored (unit, tail) of one sample against the values [n_positions, n_units]; all above the floors [n_units], if given, must be there."""
-    wrong = []
+    wrong: list[str] = []
     largest, smallest = np.nanmax(values, axis=0), np.nanmin(values, axis=0)
     scale = float(max(largest.max(initial=0.0), -smallest.min(initial=0.0)))
     for unit, tail, peak, at in zip(stored["unit"], stored["tail"], stored["peak"], stored["at"], strict=True):
@@ -104,7 +112,7 @@ def _compare_peaks(where: str, values: np.ndarray, stored, floors: np.ndarray | 
     return wrong
 
 
-def _compare_example(row: dict, trace: np.ndarray) -> list[str]:
+def _compare_example(row: dict[str, Any], trace: np.ndarray) -> list[str]:
     stored = row["low"] + np.frombuffer(row["trace"], np.uint8) / 255.0 * (row["high"] - row["low"])
     true = np.nan_to_num(trace[row["start"] : row["start"] + len(stored)])
     scale = max(row["high"] - row["low"], 1e-9)
@@ -117,7 +125,7 @@ def _compare_example(row: dict, trace: np.ndarray) -> list[str]:
     return []
 
 
-def _compare_neighbours(row: dict, directions: np.ndarray) -> list[str]:
+def _compare_neighbours(row: dict[str, Any], directions: np.ndarray) -> list[str]:
     """The neighbours of a unit against cosines of its direction with all others [n_units, d]."""
     lengths = np.maximum(np.linalg.norm(directions, axis=1), 1e-12)
     cosines = directions @ directions[row["unit"]] / lengths / lengths[row["unit"]]
@@ -128,7 +136,7 @@ def _compare_neighbours(row: dict, directions: np.ndarray) -> list[str]:
     return []
 
 
-def _compare_effect(row: dict, effect: np.ndarray) -> list[str]:
+def _compare_effect(row: dict[str, Any], effect: np.ndarray) -> list[str]:
     """A unit's tokens and its kurtosis against its effect on every logit [vocabulary]."""
     effect = (effect - effect.mean()) / max(effect.std(), 1e-12)
     order = np.sort(effect)
@@ -139,23 +147,23 @@ def _compare_effect(row: dict, effect: np.ndarray) -> list[str]:
     return [f"unit {row['unit']}: its direct effect on the next token is another"] if wrong else []
 
 
-def _compare_unit(row: dict, stored, card: UnitCard, complete: bool) -> list[str]:
+def _compare_unit(row: dict[str, Any], stored: Columns, card: UnitCard, complete: bool) -> list[str]:
     """A unit's row and its strongest examples against its own rows of peaks."""
-    wrong = []
+    wrong: list[str] = []
     n_nonzero = round(row["nonzero"] * row["n_positions"])
     if sum(row["counts"]) != n_nonzero:
         wrong.append(f"unit {row['unit']}: the histogram counts {sum(row['counts'])} values, {n_nonzero} are not 0")
     for group, tail, order in (("top", 1, -1), ("bottom", -1, 1)):
         shown = [e.peak for e in card.examples if e.group == group]
-        known = np.sort(stored["peak"][stored["tail"] == tail].to_numpy().astype(np.float64))[::order][: len(shown)]
+        known = np.sort(stored["peak"][stored["tail"] == tail].astype(np.float64))[::order][: len(shown)]
         if len(known) != len(shown) or not all(_near(a, b, abs(row["peak"])) for a, b in zip(shown, known, strict=True)):
             wrong.append(f"unit {row['unit']}: the examples in {group} are not the first of its peaks")
-    top = stored[stored["tail"] == 1]
-    peak = float(top["peak"].max()) if len(top) else 0.0
+    top = stored["peak"][stored["tail"] == 1]
+    peak = float(top.max()) if len(top) else 0.0
     if not _near(peak, row["peak"], abs(row["peak"])):
         wrong.append(f"unit {row['unit']}: its peak is {row['peak']:.4g}, the largest in peaks {peak:.4g}")
-    if complete and row["floor"] is None and len(stored) != row["n_samples"]:
-        wrong.append(f"unit {row['unit']}: n_samples is {row['n_samples']}, peaks has {len(stored)} rows")
+    if complete and row["floor"] is None and len(stored["unit"]) != row["n_samples"]:
+        wrong.append(f"unit {row['unit']}: n_samples is {row['n_samples']}, peaks has {len(stored['unit'])} rows")
     if row["dead"] != (row["nonzero"] == 0) or not 0 <= row["density"] <= row["nonzero"] <= 1:
         wrong.append(f"unit {row['unit']}: dead {row['dead']}, density {row['density']} and nonzero {row['nonzero']} contradict each other")
     return wrong

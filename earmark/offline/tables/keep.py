@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,29 +93,32 @@ class Best:
 
     def merge(self, other: Best) -> None:
         """Take in what another shard kept; the result is that of one pass over both."""
+        order = np.argsort(np.concatenate([self.keys, other.keys], axis=1), axis=1, kind="stable")[:, : self.k]
         for name in ("keys", "rows", "peaks", "at", *(("starts", "lengths", "lows", "highs", "traces") if self.has_traces else ())):
-            setattr(self, f"_{name}", np.concatenate([getattr(self, name), getattr(other, name)], axis=1))
-        order = np.argsort(self._keys, axis=1, kind="stable")[:, : self.k]  # type: ignore[attr-defined]
-        for name in ("keys", "rows", "peaks", "at", *(("starts", "lengths", "lows", "highs", "traces") if self.has_traces else ())):
-            joined = getattr(self, f"_{name}")
+            joined: NDArray[Any] = np.concatenate([getattr(self, name), getattr(other, name)], axis=1)
             setattr(self, name, np.take_along_axis(joined, order if joined.ndim == 2 else order[:, :, None], axis=1))
-            delattr(self, f"_{name}")
         self.worst = self.keys.max(axis=1)
 
     def of(self, unit: int) -> Kept:
         """What one unit kept, best first."""
         order = np.argsort(self.keys[unit])
         order = order[: int((self.keys[unit] != NO_KEY).sum())]
-        extra = (order,) if self.has_traces else (order[:0],)
-        take = lambda name: getattr(self, name)[unit][extra[0]]  # noqa: E731
+        traced = order if self.has_traces else order[:0]
         return Kept(
-            self.rows[unit][order], self.peaks[unit][order], self.at[unit][order], take("starts"), take("lengths"), take("lows"), take("highs"), take("traces")
+            self.rows[unit][order],
+            self.peaks[unit][order],
+            self.at[unit][order],
+            self.starts[unit][traced],
+            self.lengths[unit][traced],
+            self.lows[unit][traced],
+            self.highs[unit][traced],
+            self.traces[unit][traced],
         )
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         return {n: getattr(self, n) for n in ("keys", "rows", "peaks", "at", "starts", "lengths", "lows", "highs", "traces")}
 
-    def restore(self, state: dict[str, NDArray]) -> None:
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
         for name, array in state.items():
             setattr(self, name, array)
         self.worst = self.keys.max(axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ def write_peaks(a: Accumulator, spills: Sequence[Path], n_peaks: int | None, fol
     return floors
 
 
-def _blocks(spills: Sequence[Path], n_units: int) -> Iterator[NDArray]:
+def _blocks(spills: Sequence[Path], n_units: int) -> Iterator[NDArray[Any]]:
     """All rows, by unit, then from the largest peak down, then by sample; in blocks of whole units."""
     spilled = [np.load(path, mmap_mode="r") for path in spills]
     for first in range(0, n_units, _UNITS_A_BLOCK):
@@ -52,7 +53,7 @@ def _blocks(spills: Sequence[Path], n_units: int) -> Iterator[NDArray]:
         yield rows[np.lexsort((rows["sample"], -rows["peak"].astype(np.float32), rows["unit"]))]
 
 
-def strongest(rows: NDArray, n: int | None) -> tuple[NDArray, dict[int, float]]:
+def strongest(rows: NDArray[Any], n: int | None) -> tuple[NDArray[Any], dict[int, float]]:
     """Each unit's first n of sorted rows, with those that tie with the last of them; and {unit: its floor} where some were left out."""
     if n is None or not len(rows):
         return rows, {}
@@ -64,7 +65,7 @@ def strongest(rows: NDArray, n: int | None) -> tuple[NDArray, dict[int, float]]:
     return rows[keep], {int(rows["unit"][s]): float(peak) for s, peak, size, kept in zip(starts, last, sizes, n_kept, strict=True) if kept < size}
 
 
-def _extreme_rows(high: Kept, low: Kept, n: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def _extreme_rows(high: Kept, low: Kept, n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The first n of either end, from the largest down to the smallest."""
     n_high, order = min(n, len(high.rows)), np.arange(min(n, len(low.rows)))[::-1]
     return (
@@ -75,7 +76,7 @@ def _extreme_rows(high: Kept, low: Kept, n: int) -> tuple[NDArray, NDArray, NDAr
     )
 
 
-def _table(unit: NDArray, tail: NDArray, sample: NDArray, peak: NDArray, at: NDArray) -> pa.Table:
+def _table(unit: NDArray[Any], tail: NDArray[Any], sample: NDArray[Any], peak: NDArray[Any], at: NDArray[Any]) -> pa.Table:
     n = len(sample)
     half = np.clip(peak, -HALF_MAX, HALF_MAX).astype(np.float16)
     columns = (unit[:n].astype(np.int32), tail.astype(np.int8), sample.astype(np.int32), half, at.astype(np.int32))

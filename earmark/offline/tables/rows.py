@@ -17,6 +17,7 @@ from ...runtime import Opened
 from ...shelf.folders import Corpus
 from ...shelf.schema import EFFECTS, EXAMPLES, QUANTILES, TIMELINE, UNITS
 from ...shelf.tables import TableWriter
+from ...tensors import as_floats, as_ints
 from ...units import KINDS, Kind
 from .accumulate import N_BINS, Accumulator, bin_edges
 from .keep import Kept
@@ -75,7 +76,8 @@ def write_tables(built: Built, folder: Path) -> None:
 def _units(built: Built, floors: Floors) -> Iterator[list[dict[str, Any]]]:
     a = built.accumulator
     directions = built.opened.dictionary.directions()  # the axes of the stream have none: they stand at right angles
-    neighbours = decoder_neighbours(directions, N_NEIGHBOURS) if directions is not None else [([], [])] * a.n_units
+    none: list[tuple[list[int], list[float]]] = [([], [])] * a.n_units
+    neighbours = decoder_neighbours(directions, N_NEIGHBOURS) if directions is not None else none
     n = max(a.n_positions, 1)
     for unit in range(a.n_units):
         n_nonzero = int(a.n_nonzero[unit])
@@ -124,12 +126,12 @@ def _match(built: Built, unit: int) -> tuple[str, int, float] | None:
 def decoder_neighbours(directions: torch.Tensor, n: int) -> list[tuple[list[int], list[float]]]:
     """For each unit the n units with the highest cosine of directions [n_units, d], itself left out."""
     unit_rows = torch.nn.functional.normalize(directions.float(), dim=1)
-    found = []
+    found: list[tuple[list[int], list[float]]] = []
     for start in range(0, len(unit_rows), 1024):
         cosines = unit_rows[start : start + 1024] @ unit_rows.T
         cosines[torch.arange(len(cosines)), torch.arange(start, start + len(cosines))] = -2.0
         values, indices = cosines.topk(min(n, len(unit_rows) - 1), dim=1)
-        found += list(zip(indices.tolist(), values.tolist(), strict=True))
+        found += [(as_ints(near), as_floats(cosine)) for near, cosine in zip(indices, values, strict=True)]
     return found
 
 
@@ -147,7 +149,7 @@ def histogram_quantiles(counts: NDArray[np.int64], signed: bool, shares: Sequenc
     edges = signed_edges(signed)
     lower = np.delete(edges[:-1], N_BINS) if signed else edges[:-1]
     upper = np.delete(edges[1:], N_BINS) if signed else edges[1:]
-    number = np.searchsorted(np.cumsum(counts), np.asarray(shares) * total, side="left")
+    number: NDArray[np.intp] = np.searchsorted(np.cumsum(counts), np.asarray(shares, np.float64) * int(total), side="left")
     return [float((lower[i] + upper[i]) / 2) for i in np.minimum(number, len(counts) - 1)]
 
 
@@ -158,7 +160,7 @@ def shown_histogram(counts: NDArray[np.int64], signed: bool) -> tuple[list[float
     """
     sides = ((-1, counts[:N_BINS][::-1]), (1, counts[N_BINS:])) if signed else ((1, counts),)
     tiny = int(sum(part[0] for _, part in sides))
-    parts = [(sign, part, *np.flatnonzero(part[1:])[[0, -1]] + 1) for sign, part in sides if part[1:].any()]
+    parts = [(sign, part, *(int(end) + 1 for end in np.flatnonzero(part[1:])[[0, -1]])) for sign, part in sides if part[1:].any()]
     width = max((-(-(last + 1 - first) // (N_SHOWN_BINS // len(parts))) for _, _, first, last in parts), default=1)
     magnitudes = bin_edges()
     edges: list[float] = []
@@ -200,7 +202,7 @@ def _quantile_rows(unit: int, drawn: Kept) -> list[dict[str, Any]]:
     """Three examples at each true quantile of the drawn samples' peaks, none of them twice."""
     order = np.lexsort((drawn.rows, drawn.peaks))
     taken: set[int] = set()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, share in QUANTILE_GROUPS:
         middle = round(share * (len(order) - 1))
         nearest = sorted(range(len(order)), key=lambda place: (abs(place - middle), place))
@@ -211,7 +213,7 @@ def _quantile_rows(unit: int, drawn: Kept) -> list[dict[str, Any]]:
     return rows
 
 
-def _group_rows(unit: int, group: str, kept: Kept, order: Sequence[int] | NDArray | None = None) -> list[dict[str, Any]]:
+def _group_rows(unit: int, group: str, kept: Kept, order: Sequence[int] | NDArray[np.intp] | None = None) -> list[dict[str, Any]]:
     return [
         {
             "unit": unit,

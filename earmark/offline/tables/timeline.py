@@ -45,7 +45,7 @@ def timeline_rows(stem: Path, n_units: int, n_positions: int = N_POSITIONS) -> I
     """Rows of the table `timeline`, from what all workers kept: each unit's values as bytes between its smallest and its largest."""
     paths, _ = _line(stem, n_positions)
     for first in range(0, n_units, _UNITS_A_BLOCK):
-        parts = [sparse.load_npz(path).tocsc()[:, first : first + _UNITS_A_BLOCK].toarray() for path in paths]
+        parts = [sparse.csc_matrix(sparse.load_npz(path))[:, first : first + _UNITS_A_BLOCK].toarray() for path in paths]
         values = np.concatenate(parts)[:n_positions]
         yield [_row(first + column, values[:, column]) for column in range(values.shape[1])]
 
@@ -57,7 +57,8 @@ def timeline_starts(stem: Path, n_positions: int = N_POSITIONS) -> list[int]:
 
 def _line(stem: Path, n_positions: int) -> tuple[list[Path], list[int]]:
     """The files of the first samples, as many as the line needs, and where each begins."""
-    paths, starts = [], [0]
+    paths: list[Path] = []
+    starts = [0]
     while starts[-1] < n_positions and (path := _file(stem, len(paths))).exists():
         paths.append(path)
         starts.append(min(starts[-1] + sparse.load_npz(path).shape[0], n_positions))

@@ -103,7 +103,8 @@ def check_out(out: Path) -> None:
 
 def flags_of(chosen: TrainSettings) -> list[str]:
     """What differs from the usual settings of its kind, as the command line takes it."""
-    defaults, flags = usual(chosen.kind), []
+    defaults = usual(chosen.kind)
+    flags: list[str] = []
     if chosen.kind != TrainSettings.kind:
         flags.append(f"--kind {chosen.kind}")
     for name, value in dataclasses.asdict(chosen).items():

@@ -186,7 +186,7 @@ def _collect(share: workers.Share, settings: Settings, model_slug: str, folders:
     model = Runtime(settings).model(model_slug)
     corpus = Corpus(settings.data / corpus_slug)
     for group, wanted in list(missing.items())[share.worker :: share.n_workers]:
-        samples = []
+        samples: list[tuple[int, dict[Place, Taken]]] = []
         for row, _, sample in read_samples(corpus, group, model):
             samples.append((row, take(model, sample, wanted)))
             share.report(1)

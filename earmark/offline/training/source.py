@@ -92,7 +92,7 @@ def training_positions(harvest: Harvest, held_out_share: float) -> Tensor:
         part = values[train_rows[rows]]
         x[filled : filled + len(part)] = part
         filled += len(part)
-    return torch.from_numpy(x)
+    return torch.as_tensor(x)
 
 
 def of_files(path: Path, share: float, longest: float | None = None) -> Source:

@@ -94,7 +94,8 @@ def fit(x: Positions, settings: TrainSettings, folder: Path, how: How = How()) -
                 log.append(metrics.json())
                 lines.write(json.dumps(log[-1]) + "\n")
                 lines.flush()
-                bar.set_postfix(loss=f"{metrics.loss:.4g}", fvu=f"{metrics.fvu:.3f}", l0=f"{metrics.l0:.1f}", dead=f"{metrics.dead:.1%}", refresh=False)
+                told = f"loss={metrics.loss:.4g}, fvu={metrics.fvu:.3f}, l0={metrics.l0:.1f}, dead={metrics.dead:.1%}"
+                bar.set_postfix_str(told, refresh=False)
             if time.monotonic() - saved_at > CHECKPOINT_S:
                 _checkpoint(folder / CHECKPOINT, training, log)
                 saved_at = time.monotonic()
@@ -125,6 +126,6 @@ def judge(sae: SparseAutoencoder, parts: Iterable[NDArray[np.float32]]) -> Quali
     for part in parts:
         for start in range(0, len(part), _PART):
             x = part[start : start + _PART]
-            f = sae.encode(torch.from_numpy(x)).dense()
-            meter.add(x, sae.decode(torch.from_numpy(f)).numpy(), f)
+            f = sae.encode(torch.as_tensor(x)).dense()
+            meter.add(x, sae.decode(torch.as_tensor(f)).numpy(), f)
     return meter.result()

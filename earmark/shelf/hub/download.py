@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...atomic import write_json
 from ...errors import EarmarkError, MissingWeights
@@ -20,6 +20,9 @@ from ...machine import free_bytes, size
 from ...settings import Settings
 from ..catalog import HubFiles, check_inside, check_repo
 from .faults import Clock, Unreachable, watched
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 ANSWER_S = 10.0
 """for an answer without a body"""
@@ -128,7 +131,7 @@ def _loose(source: HubFiles, kind: RepoKind) -> Path | None:
 
 
 def _fetch(source: HubFiles, settings: Settings, kind: RepoKind, terms: Terms, clock: Clock) -> Path:
-    from huggingface_hub import constants, hf_hub_download, logging
+    from huggingface_hub import constants, logging
 
     constants.DOWNLOAD_CHUNK_SIZE = PIECE_BYTES
     logging.set_verbosity_error()  # standard error is for sentences
@@ -144,9 +147,9 @@ def _fetch(source: HubFiles, settings: Settings, kind: RepoKind, terms: Terms, c
     if free is not None and free < clock.total:
         told = f"{source.repo} would be a download of {size(clock.total)}, and {size(free)} are free where the Hub's files are kept"
         raise MissingWeights(f"{told}. Make room, or let HF_HOME name a larger disk")
-    paths = []
+    paths: list[Path] = []
     for file in files:
-        paths.append(Path(hf_hub_download(source.repo, file.path, repo_type=kind, revision=file.commit, etag_timeout=ANSWER_S, tqdm_class=_bar(clock))))
+        paths.append(fetched(source.repo, file.path, kind, file.commit, _bar(clock)))
         clock.touch()
     for file, path in zip(files, paths, strict=True):
         _verify(source, file, path, clock)
@@ -158,6 +161,15 @@ def _fetch(source: HubFiles, settings: Settings, kind: RepoKind, terms: Terms, c
     except (OSError, EarmarkError):
         pass  # without the note the Hub is asked again next time, nothing else
     return folder
+
+
+def fetched(repo: str, name: str, kind: RepoKind, revision: str | None, bar: Any = None) -> Path:
+    """One file of the Hub, in the client's cache. bar: a class of tqdm's, the client's own by default."""
+    from huggingface_hub import HfApi
+
+    # its class of progress bars is a bare type[tqdm] there
+    download = HfApi().hf_hub_download  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return Path(download(repo, name, repo_type=kind, revision=revision, etag_timeout=ANSWER_S, tqdm_class=bar))
 
 
 def remote_files(source: HubFiles, kind: RepoKind = "model") -> list[RemoteFile]:
@@ -183,13 +195,14 @@ def _listing(repo: str, revision: str, kind: RepoKind) -> tuple[str, list[str]]:
     from huggingface_hub import HfApi
 
     info = HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=ANSWER_S)
-    return info.sha or revision, [s.rfilename for s in getattr(info, "siblings", None) or []]
+    siblings: list[RepoSibling] = getattr(info, "siblings", None) or []
+    return info.sha or revision, [s.rfilename for s in siblings]
 
 
 def _head(repo: str, name: str, revision: str, kind: RepoKind) -> RemoteFile:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import HfApi, hf_hub_url
 
-    told = get_hf_file_metadata(hf_hub_url(repo, name, repo_type=kind, revision=revision), timeout=ANSWER_S)
+    told = HfApi().get_hf_file_metadata(url=hf_hub_url(repo, name, repo_type=kind, revision=revision), timeout=ANSWER_S)
     if not told.commit_hash or not told.etag:
         raise MissingWeights(f"what answered for {repo} is no Hub: it named neither commit nor digest of {name}")
     return RemoteFile(name, told.size or 0, told.commit_hash, told.etag)
@@ -209,10 +222,10 @@ def _bar(clock: Clock) -> Any:
     """A progress bar of the client's kind that shows nothing and tells the clock."""
     from tqdm import tqdm
 
-    class Bar(tqdm):
+    class Bar(tqdm[Any]):
         def __init__(self, *args: Any, **options: Any):
             options.pop("name", None)
-            super().__init__(*args, **{**options, "disable": True})
+            super().__init__(*args, **{**options, "disable": True})  # pyright: ignore[reportUnknownMemberType] -- its further keywords are open
 
         def update(self, n: float | None = 1) -> None:
             clock.add(n or 0)

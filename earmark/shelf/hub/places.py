@@ -67,13 +67,13 @@ def find_checkpoint(entry: DictionaryEntry, settings: Settings, terms: Terms = A
 
 def far_away(entry: DictionaryEntry, model: ModelEntry, settings: Settings) -> tuple[str, ...]:
     """The Hub repositories that opening a dictionary would fetch from. Nothing is asked and nothing is fetched."""
-    far = []
+    far: list[str] = []
     for hub, find in ((model.hub, lambda: find_model(model, settings, HERE)), (entry.hub, lambda: find_checkpoint(entry, settings, HERE))):
-        try:
-            if hub is not None:
+        if hub is not None:
+            try:
                 find()
-        except MissingWeights:
-            far.append(hub.repo)  # type: ignore[union-attr]
+            except MissingWeights:
+                far.append(hub.repo)
     return tuple(far)
 
 
@@ -102,10 +102,11 @@ def _digest(path: Path, cache: Path) -> str:
         raise MissingWeights(f"{path.name} is missing from its package: install it again") from None
     note = cache / "sha256.json"
     key = f"{path} {stat.st_size} {stat.st_mtime_ns}"
+    known: dict[str, str] = {}
     try:
         known = dict(json.loads(note.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        known = {}
+        pass  # a note that cannot be read is written again
     if key not in known:
         known = {**known, key: sha256_of(path)}
         try:

@@ -80,7 +80,7 @@ class About:
     licence: str
     count: int | None = None
     """number of records, for the progress bar; None where it is not known beforehand"""
-    notices: dict[str, bytes] = field(default_factory=dict)
+    notices: dict[str, bytes] = field(default_factory=dict[str, bytes])
     """{file name: contents} that must lie beside the corpus"""
 
 

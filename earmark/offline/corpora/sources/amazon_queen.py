@@ -228,7 +228,8 @@ def _add(told: dict[str, set[Line]], prefix: str, sentence: str, by_joe: bool) -
 
 def segments(sentence: str) -> list[tuple[int, str]]:
     """A line cut at its commands: [(number from 1, text)], without the parts that are not spoken."""
-    parts, start, at, number = [], 0, 0, 1
+    parts: list[tuple[int, str]] = []
+    start, at, number = 0, 0, 1
     while (star := sentence.find("*", at)) >= 0:
         command = sentence[star + 1 : star + 3]
         if command not in SILENT_COMMANDS:

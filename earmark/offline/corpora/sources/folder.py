@@ -40,11 +40,11 @@ class _Told:
 class _Index:
     """What is told of the files of one folder."""
 
-    by_path: dict[str, _Told] = field(default_factory=dict)
+    by_path: dict[str, _Told] = field(default_factory=dict[str, _Told])
     """by the real path of the file"""
-    by_stem: dict[str, _Told] = field(default_factory=dict)
+    by_stem: dict[str, _Told] = field(default_factory=dict[str, _Told])
     """by the folder and the stem, for LibriSpeech"""
-    broken: list[Broken] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list[Broken])
 
 
 def about(where: str | None, options: Options) -> About:
@@ -103,7 +103,7 @@ def _sounds(root: Path) -> list[Path]:
 
 def _files(root: Path) -> list[Path]:
     """Every file below the folder, sorted, without hidden ones."""
-    found = []
+    found: list[Path] = []
     for folder, folders, names in os.walk(root):
         folders[:] = [f for f in folders if not f.startswith(".")]
         found += [Path(folder, n) for n in names if not n.startswith(".")]

@@ -15,12 +15,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ....errors import BadInput, MissingWeights, NotFound
+from ....raw import ParquetFile, is_list, is_object, parquet_file, part
+from ....shelf.hub.download import fetched
 from . import NO_LICENCE, About, Broken, Entry, Options, Record, media_type_of, safe_id
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 TEXT_COLUMNS = ("text", "transcript", "transcription", "sentence")
 CLASS_COLUMNS = ("label", "category", "class_name", "class")
@@ -63,7 +65,7 @@ def about(where: str | None, options: Options) -> About:
     count = 0
     for file in parquet_files(name, options):
         try:
-            count += pq.ParquetFile(file.fetch()).metadata.num_rows
+            count += parquet_file(file.fetch()).metadata.num_rows
         except (pa.ArrowException, OSError):
             count += 1
     return About(title=Path(name).expanduser().resolve().stem, licence=licence_of(name, options), count=count)
@@ -115,12 +117,12 @@ class Row:
     values: dict[str, Any]
 
 
-def opened(name: str, options: Options, find: Callable[[pa.Schema], C]) -> Iterator[tuple[str, pq.ParquetFile, C] | Broken]:
+def opened(name: str, options: Options, find: Callable[[pa.Schema], C]) -> Iterator[tuple[str, ParquetFile, C] | Broken]:
     """(name, file, what `find` makes of its columns) of each file; those that cannot be read are told. The BadInput of the first file is raised."""
     for number, file in enumerate(parquet_files(name, options)):
         path = file.fetch()
         try:
-            parquet = pq.ParquetFile(path)
+            parquet = parquet_file(path)
             yield file.name, parquet, find(parquet.schema_arrow)
         except (pa.ArrowException, OSError) as error:
             yield Broken(file.name, f"The file cannot be read as parquet ({type(error).__name__}).")
@@ -130,7 +132,7 @@ def opened(name: str, options: Options, find: Callable[[pa.Schema], C]) -> Itera
             yield Broken(file.name, str(error))
 
 
-def rows(parquet: pq.ParquetFile, columns: list[str], file_name: str, n_at_once: int) -> Iterator[Row | Broken]:
+def rows(parquet: ParquetFile, columns: list[str], file_name: str, n_at_once: int) -> Iterator[Row | Broken]:
     """Some columns of a file's rows, read `n_at_once` at a time; where they cannot be read any further, that is the last that is told."""
     number, stem = -1, PurePosixPath(file_name).with_suffix("").as_posix()
     batches = parquet.iter_batches(batch_size=n_at_once, columns=columns, use_threads=False)
@@ -150,7 +152,7 @@ def rows(parquet: pq.ParquetFile, columns: list[str], file_name: str, n_at_once:
 
 
 def _sound(value: Any) -> tuple[bytes | None, str]:
-    if isinstance(value, dict):
+    if is_object(value):
         return value.get("bytes"), str(value.get("path") or "")
     return value, ""
 
@@ -170,11 +172,11 @@ def _class(values: dict[str, Any], columns: _Columns) -> str | None:
 def find_columns(schema: pa.Schema) -> _Columns:
     """Which columns of a parquet file hold what. Raises BadInput when none holds sound."""
     try:
-        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
-        features = {}
-    features = {name: f for name, f in features.items() if isinstance(f, dict) and name in schema.names} if isinstance(features, dict) else {}
-    fitting = [f.name for f in schema if _holds_bytes(f.type)]
+        told = part(part(json.loads((schema.metadata or {}).get(b"huggingface", b"{}")), "info"), "features")
+    except ValueError:
+        told = {}
+    features = {name: f for name, f in told.items() if is_object(f) and name in schema.names}
+    fitting = [name for name, type_ in zip(schema.names, schema.types, strict=True) if _holds_bytes(type_)]
     first = [name for name in fitting if features.get(name, {}).get("_type") == "Audio"] + [name for name in fitting if name == "audio"]
     audio = next(iter(first + fitting), None)
     if audio is None:
@@ -190,12 +192,13 @@ def find_columns(schema: pa.Schema) -> _Columns:
 
 def _holds_bytes(type_: pa.DataType) -> bool:
     if pa.types.is_struct(type_):
-        return type_.get_field_index("bytes") >= 0 and _holds_bytes(type_.field("bytes").type)
+        parts: list[pa.Field[Any]] = list(type_)
+        return any(p.name == "bytes" and _holds_bytes(p.type) for p in parts)
     return pa.types.is_binary(type_) or pa.types.is_large_binary(type_)
 
 
 def first_of(schema: pa.Schema, wanted: tuple[str, ...]) -> str | None:
-    plain = [f.name for f in schema if not pa.types.is_nested(f.type)]
+    plain = [name for name, type_ in zip(schema.names, schema.types, strict=True) if not pa.types.is_nested(type_)]
     return next((name for name in wanted if name in plain), None)
 
 
@@ -220,36 +223,41 @@ def parquet_files(name: str, options: Options) -> list[_File]:
     return _hub_files(repo, [p for p in parts.split("/") if p], options)
 
 
-def _hub_files(repo: str, parts: list[str], options: Options) -> list[_File]:
-    from huggingface_hub import HfApi, hf_hub_download
+def _parquet_names(repo: str, revision: str | None) -> list[str]:
+    from huggingface_hub import HfApi
 
+    listed = _ask_hub(repo, lambda: HfApi().list_repo_files(repo, repo_type="dataset", revision=revision), None if revision is None else [])
+    return sorted(n for n in listed if n.endswith(".parquet"))
+
+
+def _hub_files(repo: str, parts: list[str], options: Options) -> list[_File]:
     if options.offline:
         raise MissingWeights(f"The data set '{repo}' is on the Hub, and EARMARK_OFFLINE keeps Earmark from asking it. Give parquet files by their path.")
-    api, revision, names = HfApi(), None, []
-    for revision in (None, CONVERTED):
-        listed = _ask_hub(repo, lambda r=revision: api.list_repo_files(repo, repo_type="dataset", revision=r), missing_is_empty=revision is not None)
-        names = sorted(n for n in listed if n.endswith(".parquet"))
-        if names:
-            break
+    revision: str | None = None
+    names = _parquet_names(repo, revision)
+    if not names:
+        revision = CONVERTED
+        names = _parquet_names(repo, revision)
     chosen = [n for n in names if all(part in n for part in parts)]
     if not chosen:
         have = f" It has {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}." if names else ""
         raise NotFound(f"The data set '{repo}' has no parquet files{' whose path contains ' + ' and '.join(parts) if parts else ''}.{have}")
 
     def fetch(name: str) -> Path:
-        return Path(_ask_hub(repo, lambda: hf_hub_download(repo, name, repo_type="dataset", revision=revision)))
+        return _ask_hub(repo, lambda: fetched(repo, name, "dataset", revision))
 
     return [_File(f"{repo}/{n}", lambda n=n: fetch(n)) for n in chosen]
 
 
-def _ask_hub(repo: str, ask: Callable[[], Any], missing_is_empty: bool = False) -> Any:
+def _ask_hub(repo: str, ask: Callable[[], T], missing: T | None = None) -> T:
+    """What the Hub answers; `missing`, where one is given, for a revision that it lacks."""
     from huggingface_hub.errors import RevisionNotFoundError
 
     try:
         return ask()
     except Exception as error:  # noqa: BLE001 what a failed connection raises differs between versions of huggingface_hub
-        if missing_is_empty and isinstance(error, RevisionNotFoundError):
-            return []
+        if missing is not None and isinstance(error, RevisionNotFoundError):
+            return missing
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise MissingWeights(
             f"The data set '{repo}' cannot be had from the Hub ({reason}). Check its name and the connection, log in if it is "
@@ -265,5 +273,5 @@ def licence_of(name: str, options: Options) -> str:
     from huggingface_hub import HfApi
 
     card = _ask_hub(repo, lambda: HfApi().dataset_info(repo)).card_data
-    licence = card.get("license") if card is not None else None
-    return ", ".join(licence) if isinstance(licence, list) else str(licence or NO_LICENCE)
+    licence: object = card.get("license") if card is not None else None
+    return ", ".join(map(str, licence)) if is_list(licence) else str(licence or NO_LICENCE)

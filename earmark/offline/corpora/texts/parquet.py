@@ -55,7 +55,8 @@ def read(where: str | None, options: Options) -> Iterator[TextRecord]:
 
 def find_columns(schema: pa.Schema) -> _Columns:
     """Which columns of a parquet file hold what. Raises BadInput when none holds text."""
-    strings = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+    columns = zip(schema.names, schema.types, strict=True)
+    strings = [name for name, type_ in columns if pa.types.is_string(type_) or pa.types.is_large_string(type_)]
     text = next((name for name in TEXT_COLUMNS if name in strings), strings[0] if len(strings) == 1 else None)
     if text is None:
         raise BadInput(

@@ -18,6 +18,7 @@ from ....errors import BadInput
 from ....health import QUALITY, round_trip
 from ....learning.settings import TrainSettings
 from ....measure.trips import UNITS_A_BATCH, Trips, round_trips
+from ....raw import part
 from ....runtime import Runtime
 from ....settings import Settings
 from ....shelf.folders import Corpus
@@ -65,8 +66,8 @@ def recompute(settings: Settings, slug: str, n_workers: int, n_judged: int = N_J
     if not isinstance(sae, SparseAutoencoder):
         raise BadInput(f"{slug} reconstructs nothing: L0, FVU and what is recovered belong to an SAE. `health` without --recompute shows what is stored.")
     stored = store.health(slug)
-    training = read_manifest(settings.data / slug).get("training") or {}
-    share = training.get("settings", {}).get("held_out_share", TrainSettings().held_out_share)
+    training = part(read_manifest(settings.data / slug), "training")
+    share: float = part(training, "settings").get("held_out_share", TrainSettings().held_out_share)
     corpus_slug = training.get("corpus") or stored["corpus"] or str(opened.entry.corpus)
     corpus = store.corpus(corpus_slug)
     held_out = tuple(name for name in corpus.ids if is_held_out(name, share))
@@ -107,11 +108,11 @@ def trips_of(sae: SparseAutoencoder, values: np.ndarray) -> Trips | None:
 def save(settings: Settings, slug: str, found: Found) -> None:
     """Into the manifest's `quality` and the table `trips`, whole or not at all."""
     folder = settings.data / slug
-    told = {"quality": (read_manifest(folder).get("quality") or {}) | found.quality}
+    told = {"quality": part(read_manifest(folder), "quality") | found.quality}
     if found.trips is None:
         write_json(folder / "manifest.json", read_manifest(folder) | told)
     else:
-        put_table(folder, TRIPS, pa.table(_columns(found.trips), schema=TRIPS.schema), told)
+        put_table(folder, TRIPS, pa.table({name: pa.array(column) for name, column in _columns(found.trips).items()}, schema=TRIPS.schema), told)
 
 
 def _columns(trips: Trips) -> dict[str, np.ndarray]:

@@ -97,9 +97,9 @@ def _measure(share: workers.Share, settings: Settings, plan: Plan) -> None:
     for group in range(share.worker, corpus.table.n_groups, share.n_workers):
         for _, found in samples.group(group, held_out):
             taken = found[place]
-            x = torch.from_numpy(taken.values if taken.sinks is None else taken.values[~taken.sinks])
+            x = torch.as_tensor(taken.values if taken.sinks is None else taken.values[~taken.sinks])
             f = sae.encode(x).dense()
-            meter.add(x.numpy(), sae.decode(torch.from_numpy(f), x).numpy(), f)
+            meter.add(x.numpy(), sae.decode(torch.as_tensor(f), x).numpy(), f)
             n_samples, n_sinks = n_samples + 1, n_sinks + (0 if taken.sinks is None else int(taken.sinks.sum()))
             share.report(1)
     np.savez(plan.part("quality", share.worker), allow_pickle=False, n_samples=n_samples, n_sinks=n_sinks, **meter.state())
@@ -107,8 +107,8 @@ def _measure(share: workers.Share, settings: Settings, plan: Plan) -> None:
 
 def _judge(share: workers.Share, settings: Settings, plan: Plan) -> None:
     runtime, opened, sae, corpus = _opened(settings, plan)
-    judge = Judge(runtime.model(opened.entry.model), opened, sae, torch.from_numpy(np.load(plan.mean)))
-    rows = []
+    judge = Judge(runtime.model(opened.entry.model), opened, sae, torch.as_tensor(np.load(plan.mean)))
+    rows: list[dict[str, Any]] = []
     for name in plan.judged[share.worker :: share.n_workers]:
         rows.append(judge.row(read_sample(corpus, name, judge.model), corpus.transcripts[corpus.row(name)]))
         share.report(1)

@@ -92,7 +92,7 @@ def _timed(settings: TrainSettings, width: int, batch: int, device: str) -> floa
     """Seconds of the quickest of three steps."""
     few = replace(settings, batch=batch, n_activations=4 * batch, start="random")
     training = Training(torch.randn(2 * batch, width, generator=torch.Generator().manual_seed(0)), few, device)
-    seconds = []
+    seconds: list[float] = []
     steps = training.steps()
     for _ in range(4):
         began = time.perf_counter()

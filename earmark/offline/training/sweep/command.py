@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ....errors import BadInput, BadTable, unknown
 from ....learning.settings import TrainSettings
+from ....raw import part
 from ....settings import Settings
 from ....shelf.schema import SWEEP
 from ....shelf.tables import put_table, read_manifest
@@ -94,8 +95,8 @@ def _next(settings: Settings, recipe: Recipe, bench: Bench, best: SweptRun | Non
 
 def _is_trained_so(settings: Settings, slug: str, chosen: dict[str, object]) -> bool:
     try:
-        told = (read_manifest(settings.data / slug).get("training") or {}).get("settings")
-        return told is not None and asdict(TrainSettings()) | told == chosen  # an older manifest lacks what came later, and was trained with its default
+        told = part(part(read_manifest(settings.data / slug), "training"), "settings")
+        return bool(told) and asdict(TrainSettings()) | told == chosen  # an older manifest lacks what came later, and was trained with its default
     except BadTable:
         return False
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ....dictionaries.base import SparseAutoencoder
 from ....learning.kinds import trainee
 from ....learning.settings import Start, TrainSettings
+from ....tensors import lengths
 
 STARTS: dict[Start, str] = {"frames": "training frames as directions", "random": "random directions"}
 """how each control is called"""
@@ -32,11 +33,11 @@ def scaled(sae: SparseAutoencoder, x: Tensor) -> SparseAutoencoder:
     """
     chosen = x[:: max(len(x) // _N_FITTED, 1)]
     products = squares = 0.0
-    for part in chosen.split(4096):
+    for part in torch.split(chosen, 4096):
         g = sae.reconstruct(part) - sae.b_dec
         products += float(((part - sae.b_dec) * g).sum(dtype=torch.float64))
         squares += float(g.pow(2).sum(dtype=torch.float64))
     other = copy.copy(sae)
     other.W_dec = sae.W_dec * (products / squares if squares else 1.0)
-    other.norms = other.W_dec.norm(dim=1)
+    other.norms = lengths(other.W_dec)
     return other

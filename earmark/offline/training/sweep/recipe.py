@@ -9,6 +9,7 @@ from typing import Any
 
 from ....errors import BadInput
 from ....learning.settings import TrainSettings, usual
+from ....raw import is_object
 
 MAX_FVU, MAX_DEAD = 0.20, 0.05
 _WORDS = {"int": "number", "float": "number", "bool": "true or false"}
@@ -29,7 +30,7 @@ class Recipe:
     base: TrainSettings
     """what the runs vary; the untrained controls are this before its first step"""
     runs: dict[str, TrainSettings]
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """of each run the settings that the file names, those of its base among them"""
     source: str | None = None
     """where its settings are published"""
@@ -53,7 +54,7 @@ def read_recipe(path: Path) -> Recipe:
         if not _is(limit, "float") or not 0 <= limit <= 1:
             raise BadInput(f"{path.name}: {name} is {limit!r}; it must lie between 0 and 1.")
     runs, base = raw.get("runs"), raw.get("base", {})
-    if not isinstance(raw.get("dictionary"), str) or not isinstance(runs, dict) or not runs or not isinstance(base, dict):
+    if not isinstance(raw.get("dictionary"), str) or not is_object(runs) or not runs or not is_object(base):
         raise BadInput(f"{path.name} needs dictionary = 'SLUG' and at least one run, such as [runs.short]; [base] holds what all runs share.")
     made = {name: _settings(f"{path.name}: runs.{name}", values, base) for name, values in runs.items()}
     told = {name: base | values for name, values in runs.items()}
@@ -66,7 +67,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def _settings(where: str, values: Any, base: dict[str, Any]) -> TrainSettings:
     known = {f.name: str(f.type) for f in fields(TrainSettings)}
-    if not isinstance(values, dict):
+    if not is_object(values):
         raise BadInput(f"{where} must be a table of settings, not {values!r}.")
     for name, value in (base | values).items():
         if name not in known:
@@ -74,7 +75,7 @@ def _settings(where: str, values: Any, base: dict[str, Any]) -> TrainSettings:
         if not _is(value, known[name]):
             raise BadInput(f"{where}: {name} is {value!r}, which is no {_WORDS.get(known[name], 'word')} that it takes.")
     try:
-        return usual(**({"kind": TrainSettings.kind} | base | values))
+        return usual(**{"kind": TrainSettings.kind, **base, **values})
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from None
 
