@@ -12,6 +12,7 @@ from earmark.shelf.hub import Terms
 
 from .bridge import Context
 from .card import render
+from .events import when_any
 from .plots import density_figure
 from .views.listing import choices
 
@@ -40,7 +41,7 @@ def _open_form(context: Context) -> None:
         return looked_at(context, text)
 
     plain: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "hub", "api_visibility": "private"}
-    gr.on([button.click, name.submit], look, name, answer, **plain)
+    when_any([button.click, name.submit], look, name, answer, **plain)
 
 
 def looked_at(context: Context, text: str) -> str:

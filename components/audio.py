@@ -17,6 +17,7 @@ from earmark.live.line.turns import Tell
 from .bridge import Context
 from .card import render
 from .editing import build_runs, hear_edits
+from .events import told, when
 from .uploads import uploaded
 from .views.clip import clip_view, form_view, hits_view, sample_view
 from .views.edited import speech_result
@@ -43,22 +44,22 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     hits = gr.HTML("", elem_id="em-audio-hits", js_on_load=None, **plain)
 
     def bring(event: gr.EventData) -> str:
-        return ticket_for(context.desk, event._data)
+        return ticket_for(context.desk, told(event))
 
     def listen(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return answer_to(context.desk, event._data, telling(progress))
+        return answer_to(context.desk, told(event), telling(progress))
 
     def hear(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return heard_by(context.desk, event._data, telling(progress))
+        return heard_by(context.desk, told(event), telling(progress))
 
     def forget(event: gr.EventData) -> None:
-        context.desk.forget(str(event._data.get("clip", ""))[:80])
+        context.desk.forget(str(told(event).get("clip", ""))[:80])
 
     line: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-    form.bring(bring, None, answer, **READING, **line)
-    form.listen(listen, None, answer, **MODEL, **line)
-    form.hear(hear, None, answer, **MODEL, **line)
-    form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
+    when(form, "bring", bring, None, answer, **READING, **line)
+    when(form, "listen", listen, None, answer, **MODEL, **line)
+    when(form, "hear", hear, None, answer, **MODEL, **line)
+    when(form, "forget", forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
     return form, clip, edits, hits
 
 

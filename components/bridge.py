@@ -33,6 +33,7 @@ from earmark.shelf.store import Store
 
 from .card import page_head, page_style, render
 from .embed import embed_headers, embed_page, is_embedded
+from .events import unchanged, when
 from .headers import page_policy
 from .views.address import settle
 
@@ -93,7 +94,7 @@ def wire(context: Context, page: Page) -> None:
         own = replace(context, **{name: str(getattr(event, name))[:80] for name in ("clip", "passage", "run", "figures")})
         return visit(own, page, asked, int(event.n), bool(event.there))
 
-    page.bridge.visit(drawn, None, page.outputs, trigger_mode="always_last", queue=False, show_progress="hidden", api_visibility="private")
+    when(page.bridge, "visit", drawn, None, page.outputs, trigger_mode="always_last", queue=False, show_progress="hidden", api_visibility="private")
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,9 @@ def view_of(context: Context, query: Mapping[str, str]) -> View:
 def visit(context: Context, page: Page, query: Mapping[str, str], number: int, there: bool) -> list[Any]:
     """One value for each of the page's outputs: tabs other than the link's are left as they are, and so is the first view that is there."""
     view = view_of(context, query)
-    filled = [view.filled(parts) if name == view.link.tab else [(part, gr.skip()) for part in parts] for name, parts in page.parts.items()]
+    filled = [view.filled(parts) if name == view.link.tab else [(part, unchanged()) for part in parts] for name, parts in page.parts.items()]
     values = [view.answer(number), view.notices, gr.Tabs(selected=view.link.tab), *(value for parts in filled for _, value in parts)]
-    return [gr.skip() if there and c is not page.bridge and isinstance(c, gr.HTML) else v for c, v in zip(page.outputs, values, strict=True)]
+    return [unchanged() if there and c is not page.bridge and isinstance(c, gr.HTML) else v for c, v in zip(page.outputs, values, strict=True)]
 
 
 class FirstView:

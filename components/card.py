@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -17,8 +18,9 @@ HERE = Path(__file__).parent
 @cache
 def _environment() -> Environment:
     env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.globals.update(prose=prose, figures=figures, glossary=glossary, Filter=Filter, Link=Link)
-    env.globals.update(api_href=api_href, model_href=model_href, short_link=short_link, unit_media_href=unit_media_href, whole_link=whole_link)
+    names: dict[str, Any] = {"prose": prose, "figures": figures, "glossary": glossary, "Filter": Filter, "Link": Link}
+    names |= {function.__name__: function for function in (api_href, model_href, short_link, unit_media_href, whole_link)}
+    env.globals.update(names)
     return env
 
 

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from earmark.swept import SweptRun
 
 from . import prose
-from .plots import AXIS, LINES, PLAIN, density_curves, tell
+from .plots import AXIS, LINES, PLAIN, Chart, chart_grid, density_curves, new_chart, tell
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from .views.whole import Held, Side
 
 KIND_COLOURS = {"sae": LINES[0], "neurons": LINES[1], "residual": LINES[2]}
@@ -29,11 +27,9 @@ ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 """a legend over a figure whose lines leave it no room within"""
 
 
-def blank(title: str, **layout: Any) -> go.Figure:
+def blank(title: str, **layout: Any) -> Chart:
     """An empty figure in the page's manner."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
+    figure = new_chart()
     margin = {"margin": {"l": 8, "r": 8, "t": 34 if title else 8, "b": 8}}
     titled = {"height": HEIGHT, "title": {"text": title, "font": {"size": 15}, "x": 0, "xref": "container", "xanchor": "left"}}
     figure.update_layout(**titled | PLAIN | margin | layout)
@@ -50,7 +46,7 @@ def filled(colour: str) -> dict[str, Any]:
 # -- one dictionary ------------------------------------------------------------------------------------------------------
 
 
-def cosine_figure(cosines: NDArray[np.floating], noun: str) -> go.Figure:
+def cosine_figure(cosines: NDArray[np.floating], noun: str) -> Chart:
     """How near each unit's direction is to the nearest other one of its dictionary: units in bins of the cosine."""
     figure = blank("", showlegend=False, bargap=0.04)
     counts, edges = np.histogram(cosines, bins=N_BINS, range=(min(0.0, float(cosines.min(initial=0))), 1.0))
@@ -71,7 +67,7 @@ def cosine_figure(cosines: NDArray[np.floating], noun: str) -> go.Figure:
     return tell(figure, f"{len(cosines)} {noun} by the cosine with the nearest other direction: median {np.median(cosines):.2f}, at most {cosines.max():.2f}.")
 
 
-def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
+def trip_figure(trips: Mapping[str, NDArray[Any]]) -> Chart:
     """What comes back of each unit that is decoded alone and encoded again, sorted by its own value, beside the largest, the mean and the mean square."""
     order = np.argsort(-trips["own"], kind="stable")
     kept = np.unique(np.linspace(0, len(order) - 1, min(len(order), MAX_POINTS)).round().astype(int))
@@ -95,15 +91,14 @@ def trip_figure(trips: Mapping[str, NDArray]) -> go.Figure:
     return tell(figure, f"{told} Mean and mean square of all lie below.")
 
 
-def sweep_figure(runs: Sequence[SweptRun]) -> go.Figure:
+def sweep_figure(runs: Sequence[SweptRun]) -> Chart:
     """Share of units that hold by phone or word against FVU: the trained ones, the shipped one, untrained controls; neurons and axes as lines.
 
     What nobody has trained misses most of the variance, and stands in a part of its own beside the others, on the same scale of shares.
     """
-    from plotly.subplots import make_subplots
 
     placed = [run for run in runs if run.fvu is not None and run.held_share is not None]
-    figure: go.Figure = make_subplots(cols=2, shared_yaxes=True, column_widths=[0.68, 0.32], horizontal_spacing=0.03)
+    figure = chart_grid(cols=2, shared_yaxes=True, column_widths=[0.68, 0.32], horizontal_spacing=0.03)
     groups = (
         ("trained", [r for r in placed if not r.control and not r.shipped], LINES[0], "circle-open", 9, 1),
         ("shipped", [r for r in placed if r.shipped], LINES[0], "star", 17, 1),
@@ -140,7 +135,7 @@ def _told(run: SweptRun) -> str:
 # -- the dictionaries over a hook ----------------------------------------------------------------------------------------
 
 
-def positive_figure(sides: Sequence[Side]) -> go.Figure:
+def positive_figure(sides: Sequence[Side]) -> Chart:
     """Share of all values above 0, a dot a dictionary on a logarithmic axis, which has no 0 for bars to stand on."""
     figure = blank("Values above 0", showlegend=False)
     shares = [side.positive for side in sides]
@@ -155,28 +150,28 @@ def positive_figure(sides: Sequence[Side]) -> go.Figure:
     return tell(figure, f"Share of all values above 0: {'; '.join(f'{side.title} {prose.percent(side.positive)}' for side in sides)}.")
 
 
-def densities_figure(sides: Sequence[Side]) -> go.Figure:
+def densities_figure(sides: Sequence[Side]) -> Chart:
     """How often units fire: the share of each dictionary's units in each fifth of a decade of density."""
     figure = density_curves({side.title: side.density[side.density > 0] for side in sides}, [KIND_COLOURS[side.entry.kind] for side in sides])
     figure.update_layout(title={"text": "How often units fire", "font": {"size": 15}, "x": 0, "xref": "container"}, margin={"l": 8, "r": 8, "t": 34, "b": 8})
     return figure
 
 
-def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> go.Figure:
+def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> Chart:
     """Shares of units whose label holds: by a narrow kind, and by a class or a context; beside random directions and shifted labels."""
     rows = [(side.title, side.held) for side in sides if side.held] + ([("Random directions", random)] if random else [])
     rows += [(f"{side.title}, shifted labels", side.shifted) for side in sides if side.shifted and side.entry.kind == "sae"]
     figure = blank("Units whose label holds", barmode="stack", legend=INSIDE | {"x": 1, "y": 0, "yanchor": "bottom"})
     names = [name for name, _ in rows][::-1]
-    for title, colour, share, n in (
-        (narrow or "label", LINES[0], lambda h: h.share, lambda h: h.n),
-        ("class or context", "rgba(128,128,128,.45)", lambda h: h.vague, lambda h: h.n_vague),
+    found = [held for _, held in rows][::-1]
+    for title, colour, shares in (
+        (narrow or "label", LINES[0], [(h.share, h.n) for h in found]),
+        ("class or context", "rgba(128,128,128,.45)", [(h.vague, h.n_vague) for h in found]),
     ):
-        found = [held for _, held in rows][::-1]
-        text = [f"{prose.count(n(h))} of {prose.count(h.of)}: {prose.percent(share(h))}" for h in found]
+        text = [f"{prose.count(n)} of {prose.count(h.of)}: {prose.percent(share)}" for h, (share, n) in zip(found, shares, strict=True)]
         figure.add_bar(
             y=names,
-            x=[share(h) for h in found],
+            x=[share for share, _ in shares],
             name=title,
             orientation="h",
             marker=filled(colour),
@@ -190,7 +185,7 @@ def held_figure(sides: Sequence[Side], random: Held | None, narrow: str) -> go.F
     return _or_sentence(figure, rows, "Nobody has looked for labels here yet.")
 
 
-def scores_figure(sides: Sequence[Side]) -> go.Figure:
+def scores_figure(sides: Sequence[Side]) -> Chart:
     """How exactly the labels hold: units in bins of precision on the samples that did not choose them."""
     figure = blank("How well the names hold", legend=INSIDE | {"x": 1, "y": 1})
     edges = np.linspace(0.5, 1.0, 21)
@@ -216,7 +211,7 @@ def scores_figure(sides: Sequence[Side]) -> go.Figure:
     return _or_sentence(figure, named, "No label holds here yet.")
 
 
-def _or_sentence(figure: go.Figure, found: Sequence[object], sentence: str) -> go.Figure:
+def _or_sentence(figure: Chart, found: Sequence[object], sentence: str) -> Chart:
     if not found:
         figure.add_annotation(text=sentence, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
     return figure

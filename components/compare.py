@@ -16,6 +16,7 @@ from .audio import said
 from .bridge import Context
 from .card import render
 from .charts import densities_figure, held_figure, positive_figure, scores_figure
+from .events import told, when
 from .plots import timeline_figure
 from .views.pair import Own, pair_page
 from .views.whole import WholePage, whole_page
@@ -40,9 +41,9 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
     below = gr.HTML("", elem_id="em-compare-below", **plain)
 
     def hear(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return answer_to(context.desk, event._data, telling(progress))
+        return answer_to(context.desk, told(event), telling(progress))
 
-    answer.hear(hear, None, answer, **MODEL, trigger_mode="always_last", api_visibility="private")
+    when(answer, "hear", hear, None, answer, **MODEL, trigger_mode="always_last", api_visibility="private")
     return pair, answer, lines, examples, *plots, below
 
 

@@ -19,6 +19,7 @@ from earmark.units import UnitId
 
 from .bridge import MAX_QUERY, Context
 from .card import render
+from .events import told, when
 from .views.address import settle
 from .views.continued import LENGTHS, MAX_SEED, continued_view
 from .waiting import CONTINUED, MODEL, telling
@@ -34,13 +35,13 @@ def build_runs(context: Context, tab: str, work: Work) -> gr.HTML:
     answer = gr.HTML("", elem_id=f"em-{tab}-edits-answer", elem_classes="em-run-answer", js_on_load=on_load, apply_default_css=False)
 
     def run(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return answer_to(context.desk, event._data, work, telling(progress))
+        return answer_to(context.desk, told(event), work, telling(progress))
 
     def stop(event: gr.EventData) -> None:
-        context.desk.editing.stop(run_of(event._data))
+        context.desk.editing.stop(run_of(told(event)))
 
-    answer.run(run, None, answer, **MODEL, trigger_mode="multiple", api_visibility="private")
-    answer.stop(stop, None, None, queue=False, trigger_mode="multiple", show_progress="hidden", api_visibility="private")
+    when(answer, "run", run, None, answer, **MODEL, trigger_mode="multiple", api_visibility="private")
+    when(answer, "stop", stop, None, None, queue=False, trigger_mode="multiple", show_progress="hidden", api_visibility="private")
     return answer
 
 
@@ -49,9 +50,9 @@ def build_continued(context: Context, answer: gr.HTML) -> gr.HTML:
     grows = gr.HTML("", elem_id="em-text-continued", js_on_load="window.earmark.editing.grows(element, watch)", apply_default_css=False)
 
     def go_on(event: gr.EventData) -> Iterator[str]:
-        yield from growing(context.desk, event._data)
+        yield from growing(context.desk, told(event))
 
-    answer.goOn(go_on, None, grows, **CONTINUED, trigger_mode="multiple", show_progress="hidden", api_visibility="private")
+    when(answer, "goOn", go_on, None, grows, **CONTINUED, trigger_mode="multiple", show_progress="hidden", api_visibility="private")
     return grows
 
 

@@ -20,6 +20,7 @@ from earmark.presets import DEFAULT_PRESET, MAX_LAB_TEXT, PRESETS, LabView
 
 from .bridge import Context
 from .card import render
+from .events import told, unchanged, when
 from .labcharts import heat_figure, losses_figure, means_figure, scatter_figure, weights_figure
 from .uploads import uploaded
 from .views.lab import LabPage, lab_form, lab_page, source_name
@@ -49,13 +50,13 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
                 parts += [gr.Plot(elem_id=f"em-lab-{name}-{n}", show_label=False, container=False, min_width=200) for n in range(PLOTS[name])]
 
     def train(event: gr.EventData) -> str:
-        return train_answer(context.desk, event._data)
+        return train_answer(context.desk, told(event))
 
     def forget(event: gr.EventData) -> None:
-        context.desk.lab.kept.drop(str(event._data.get("run", ""))[:80])
+        context.desk.lab.kept.drop(str(told(event).get("run", ""))[:80])
 
-    form.train(train, None, answer, **READING, trigger_mode="always_last", api_visibility="private")
-    form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
+    when(form, "train", train, None, answer, **READING, trigger_mode="always_last", api_visibility="private")
+    when(form, "forget", forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
     return form, *parts
 
 
@@ -105,7 +106,7 @@ def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
     values: list[Any] = [form]
     for name in SECTIONS:
         values.append(render(f"lab-{name}.html", page=page) if page else "")
-        values += figures.get(name, [gr.skip() if there else None] * PLOTS.get(name, 0))
+        values += figures.get(name, [unchanged() if there else None] * PLOTS.get(name, 0))
     return tuple(values), "Lab · Earmark"
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import prose
 from .charts import CHANCE, blank, filled
-from .plots import AXIS, INK, LINES, PLAIN, tell
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from .plots import AXIS, INK, LINES, PLAIN, Chart, chart_grid, tell
 
 LOSSES = {"total": "total", "reconstruction": "reconstruction", "sparsity": "L1", "covariance": "covariance"}
 LOSS_COLOURS = {"total": INK, "reconstruction": LINES[0], "sparsity": LINES[1], "covariance": CHANCE}
@@ -29,7 +26,7 @@ MAX_NAMED = 40
 """rows of a heatmap that get their names"""
 
 
-def losses_figure(losses: Mapping[str, NDArray[np.floating]]) -> go.Figure:
+def losses_figure(losses: Mapping[str, NDArray[np.floating]]) -> Chart:
     """The total and its parts at each step, on a logarithmic axis, which has no 0."""
     chart = blank("", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
     for name, line in losses.items():
@@ -43,7 +40,7 @@ def losses_figure(losses: Mapping[str, NDArray[np.floating]]) -> go.Figure:
     return tell(chart, f"Losses over {len(next(iter(losses.values()), []))} steps: {'; '.join(ways)}.")
 
 
-def heat_figure(values: NDArray[np.floating], units: Sequence[int], places: Sequence[str], axis: str) -> go.Figure:
+def heat_figure(values: NDArray[np.floating], units: Sequence[int], places: Sequence[str], axis: str) -> Chart:
     """values [n_positions, n_units] of some latents, a row each; places: what stands at each position."""
     chart = blank("", height=min(max(14 * len(units) + 90, 220), 560))
     names = [f"latent {u}" for u in units]
@@ -62,7 +59,7 @@ def heat_figure(values: NDArray[np.floating], units: Sequence[int], places: Sequ
     return tell(chart, f"Values of {len(units)} latents at {len(places)} {axis}{top}.")
 
 
-def scatter_figure(x: NDArray, y: NDArray, axes: tuple[str, str], share: tuple[bool, bool], units: NDArray[np.int64]) -> go.Figure:
+def scatter_figure(x: NDArray[np.number], y: NDArray[np.number], axes: tuple[str, str], share: tuple[bool, bool], units: NDArray[np.int64]) -> Chart:
     """One dot a latent; axes: their titles; share: whether they are shares, which are told in percent."""
     chart = blank(f"{axes[1]} by {axes[0]}".capitalize(), showlegend=False)
     told = [f"%{{{name}:{'.1%' if percent else '.4~g'}}}" for name, percent in zip("xy", share, strict=True)]
@@ -79,15 +76,12 @@ def scatter_figure(x: NDArray, y: NDArray, axes: tuple[str, str], share: tuple[b
     return tell(chart, f"{len(x)} latents: {'; '.join(spans)}.")
 
 
-def weights_figure(pictures: Sequence[NDArray[np.float32]], units: Sequence[int]) -> go.Figure:
+def weights_figure(pictures: Sequence[NDArray[np.float32]], units: Sequence[int]) -> Chart:
     """Encoders as small pictures [rows, columns], at most 4 by 4 of them, on one scale around 0."""
-    from plotly.subplots import make_subplots
 
     shown = list(zip(pictures, units, strict=True))[: GRID * GRID]
     rows = -(-len(shown) // GRID)
-    chart: go.Figure = make_subplots(
-        rows=rows, cols=GRID, subplot_titles=[f"latent {u}" for _, u in shown], horizontal_spacing=0.02, vertical_spacing=0.22 / max(rows, 1)
-    )
+    chart = chart_grid(rows=rows, cols=GRID, subplot_titles=[f"latent {u}" for _, u in shown], horizontal_spacing=0.02, vertical_spacing=0.22 / max(rows, 1))
     most = max((float(np.nanmax(np.abs(p), initial=0)) for p, _ in shown), default=0) or 1.0
     for n, (picture, unit) in enumerate(shown):
         dimension = np.arange(picture.size).reshape(picture.shape)
@@ -102,7 +96,7 @@ def weights_figure(pictures: Sequence[NDArray[np.float32]], units: Sequence[int]
     return tell(chart, f"Encoder weights of {len(shown)} latents, a picture each, from {prose.short(-most)} to {prose.short(most)}.")
 
 
-def means_figure(means: NDArray[np.floating], units: Sequence[int]) -> go.Figure:
+def means_figure(means: NDArray[np.floating], units: Sequence[int]) -> Chart:
     """Mean activation of each latent, in the order given; the first 64 where there are more."""
     units = list(units)[:MAX_BARS]
     chart = blank("", showlegend=False, bargap=0.15)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from earmark.shelf.store import Store
 from earmark.units import UnitId
 
 from . import prose
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 BINS_A_DECADE = 5
 COLOURS = ("#c2410c", "#6b7280", "#2563a8", "#a16207", "#7c3aed", "#0f766e")
@@ -30,13 +27,45 @@ MAX_MARK = 90
 AXIS = {"gridcolor": "rgba(128,128,128,.2)", "zeroline": False}
 
 
-def tell(figure: go.Figure, sentence: str) -> go.Figure:
+class Chart(Protocol):
+    """plotly's figure, as far as it is drawn on here. What its methods take, plotly itself checks when it draws."""
+
+    @property
+    def data(self) -> Any:
+        """Its traces, in order."""
+
+    def add_scatter(self, **trace: Any) -> object: ...
+    def add_bar(self, **trace: Any) -> object: ...
+    def add_heatmap(self, **trace: Any) -> object: ...
+    def add_hline(self, y: Any, **line: Any) -> object: ...
+    def add_annotation(self, **words: Any) -> object: ...
+    def update_annotations(self, **words: Any) -> object: ...
+    def update_layout(self, **layout: Any) -> object: ...
+    def update_xaxes(self, **axis: Any) -> object: ...
+    def update_yaxes(self, **axis: Any) -> object: ...
+
+
+def new_chart() -> Chart:
+    """An empty one."""
+    import plotly.graph_objects as go
+
+    return go.Figure()
+
+
+def chart_grid(**grid: Any) -> Chart:
+    """One of several plots in rows and columns."""
+    from plotly import subplots
+
+    return subplots.make_subplots(**grid)  # pyright: ignore[reportUnknownMemberType] -- none of its parameters has a type
+
+
+def tell(figure: Chart, sentence: str) -> Chart:
     """A figure with what it shows in words, for those who do not see it: `2-aloud.js` gives them to whoever hears the page."""
     figure.update_layout(meta={"told": sentence})
     return figure
 
 
-def density_figure(store: Store) -> go.Figure:
+def density_figure(store: Store) -> Chart:
     """How often the units of each dictionary fire: the share of its units in each fifth of a decade of density; silent units are left out."""
     shares: dict[str, np.ndarray] = {}
     for slug, entry in store.catalog.dictionaries.items():
@@ -48,15 +77,14 @@ def density_figure(store: Store) -> go.Figure:
     return density_curves(shares)
 
 
-def timeline_figure(store: Store, units: Sequence[UnitId]) -> go.Figure:
+def timeline_figure(store: Store, units: Sequence[UnitId]) -> Chart:
     """Each unit over the corpus's first positions, one row a unit on one axis of seconds or tokens; marks where samples begin say what they say."""
-    from plotly.subplots import make_subplots
 
     lines = [store.timeline(unit) for unit in units]
     corpus = store.corpus(store.dictionary(units[0].dictionary).corpus)
     place = "token %{x:.0f}" if corpus.is_text else "%{x:.2f} s"
     names = [f"{prose.unit_name(store.catalog.dictionary(u.dictionary).kind, u.index)} ({u.dictionary})" for u in units]
-    figure: go.Figure = make_subplots(rows=len(units), shared_xaxes=True, vertical_spacing=0.09, subplot_titles=names)
+    figure = chart_grid(rows=len(units), shared_xaxes=True, vertical_spacing=0.09, subplot_titles=names)
     for row, (line, name, colour) in enumerate(zip(lines, names, LINES, strict=False), 1):
         hover = f"%{{y:.3g}} at {place}<extra>{name}</extra>"
         figure.add_scatter(y=line.values, x0=0, dx=line.hop_s, name=name, mode="lines", line={"color": colour, "width": 1}, hovertemplate=hover, row=row, col=1)
@@ -90,13 +118,11 @@ def _mark(text: str) -> str:
     return escape(words if len(words) <= MAX_MARK else words[:MAX_MARK] + "\u2026") or "no words"
 
 
-def density_curves(densities: dict[str, np.ndarray], colours: Sequence[str] = COLOURS) -> go.Figure:
+def density_curves(densities: dict[str, np.ndarray], colours: Sequence[str] = COLOURS) -> Chart:
     """The share of units in each fifth of a decade of density, one curve a name; densities [n] above 0."""
-    import plotly.graph_objects as go
-
     lowest = min((float(np.log10(d.min())) for d in densities.values() if len(d)), default=-4.0)
-    edges = np.arange(np.floor(lowest * BINS_A_DECADE), 1) / BINS_A_DECADE
-    figure = go.Figure()
+    edges = np.arange(int(np.floor(lowest * BINS_A_DECADE)), 1) / BINS_A_DECADE
+    figure = new_chart()
     for (name, density), colour in zip(densities.items(), itertools.cycle(colours), strict=False):
         counts, _ = np.histogram(np.log10(density), bins=edges)
         middle = 10 ** ((edges[:-1] + edges[1:]) / 2)

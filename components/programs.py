@@ -17,6 +17,7 @@ from earmark.web.find import find, found_json
 from earmark.web.records import analysis_json, pair_json, text_analysis_json
 
 from .asked import asked
+from .events import published
 from .uploads import uploaded
 from .waiting import PROGRAMS, telling
 
@@ -69,7 +70,7 @@ def endpoints(store: Store) -> None:
         return found_json(find(store, text, n))
 
     for function in (unit, search, compare, find_units):
-        gr.api(function, api_name=function.__name__, queue=False)
+        published(function, queue=False)
 
 
 def model_endpoints(desk: Desk) -> None:
@@ -116,4 +117,4 @@ def model_endpoints(desk: Desk) -> None:
         return desk.editing.answer_sound(wanted, desk.take(uploaded(audio)), telling(gr.Progress()))
 
     for function in (analyse_audio, analyse_text, edit):
-        gr.api(function, api_name=function.__name__, **PROGRAMS)
+        published(function, **PROGRAMS)

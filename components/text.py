@@ -18,6 +18,7 @@ from earmark.live.texts.passage import Passage
 from .bridge import Context
 from .card import render
 from .editing import build_continued, build_runs, read_edits
+from .events import told, when
 from .uploads import uploaded
 from .views.beside import beside_view, words_view
 from .views.continued import continued_view
@@ -43,18 +44,18 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     below = (gr.HTML("", elem_id=f"em-text-{name}", js_on_load=None, **plain) for name in ("hits", "beside", "words"))
 
     def read(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return read_answer(context.desk, event._data, telling(progress))
+        return read_answer(context.desk, told(event), telling(progress))
 
     def splice(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:
-        return splice_answer(context.desk, event._data, telling(progress))
+        return splice_answer(context.desk, told(event), telling(progress))
 
     def forget(event: gr.EventData) -> None:
-        context.desk.texts.forget(str(event._data.get("passage", ""))[:80])
+        context.desk.texts.forget(str(told(event).get("passage", ""))[:80])
 
     line: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private", **MODEL}
-    form.read(read, None, answer, **line)
-    form.splice(splice, None, answer, **line)
-    form.forget(forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
+    when(form, "read", read, None, answer, **line)
+    when(form, "splice", splice, None, answer, **line)
+    when(form, "forget", forget, None, None, queue=False, show_progress="hidden", api_visibility="private")
     return form, passage, edits, continued, *below
 
 

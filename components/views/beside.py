@@ -150,7 +150,7 @@ def words_view(store: Store, link: Link, passage: Passage | None) -> WordsView:
 def _word_rows(store: Store, link: Link, scores: WordScores, has_text: bool) -> tuple[WordRow, ...]:
     entry = store.catalog.dictionary(link.dictionary)
     known = known_units(store, link.dictionary, [s.unit for s in scores.units])
-    rows = []
+    rows: list[WordRow] = []
     for found in scores.units:
         row, card = known.get(found.unit), Link("feature", entry.slug, found.unit).href()
         href = replace(link, unit=found.unit).href() if has_text else card

@@ -132,7 +132,8 @@ def _transcript(name: str, heard: Heard, wer: float | None, letters: Speech | No
 
 def runs_of(text: str, spans: Sequence[tuple[int, int]]) -> tuple[Run, ...]:
     """A text cut at the edges of spans [start, end) of it; put together the runs are the text."""
-    found, at = [], 0
+    found: list[Run] = []
+    at = 0
     for start, end in sorted(spans):
         found += [Run(text[at:start], False), Run(text[start:end], True)]
         at = max(at, end)

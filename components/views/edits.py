@@ -199,7 +199,7 @@ def unit_name(store: Store, unit: UnitId, link: Link) -> str:
 
 def said(store: Store, edits: Sequence[Edit], tab: str) -> str:
     """`Feature 1301 off; feature 40 × 2.5, over 0.5 to 1 s`; empty for no edits."""
-    words = []
+    words: list[str] = []
     for edit in edits:
         name = prose.unit_name(store.catalog.dictionary(edit.unit.dictionary).kind, edit.unit.index)
         where = "" if edit.start is None and edit.end is None else f", {stretch_words((edit.start, edit.end), tab)}"

@@ -128,7 +128,7 @@ def _clips(store: Store, text: str, problems: dict[str, None]) -> tuple[tuple[Cl
             found += [(slug, sample) for sample in clips_saying(store, slug, text)]
         except EarmarkError as error:
             problems[str(error)] = None
-    clips = []
+    clips: list[Clip] = []
     for slug, sample in found[:N_CLIPS]:
         corpus = store.corpus(store.dictionary(slug).corpus)
         row = corpus.row(sample)
@@ -146,7 +146,7 @@ def _name(store: Store, slug: str) -> str:
 
 
 def _rows(store: Store, found: list[Found], problems: dict[str, None]) -> tuple[tuple[str, Row], ...]:
-    rows = []
+    rows: list[tuple[str, Row]] = []
     for f in found:
         try:
             rows.append(placed_row(store, UnitId(f.dictionary, f.unit), f.why))

@@ -10,7 +10,7 @@ from earmark.errors import EarmarkError
 from earmark.links import Link
 from earmark.phones import shown_label
 from earmark.shelf.catalog import DictionaryEntry
-from earmark.shelf.store import Store
+from earmark.shelf.store import Store, said_at
 from earmark.units import UnitHit
 
 from .. import prose
@@ -87,8 +87,8 @@ def known_units(store: Store, slug: str, units: list[int]) -> dict[int, dict[str
     except EarmarkError:
         return {}
     rows = frame.iloc[units].to_dict("records")
-    said = corpus.word_at if corpus.is_text else lambda sample, _at: corpus.transcripts[sample]
-    return {int(r["unit"]): r | {"heard": tuple(said(*place) for place in zip(r["strongest"], r["peaks_at"], strict=True))} for r in rows}
+    known = [{str(name): value for name, value in row.items()} for row in rows]
+    return {int(r["unit"]): r | {"heard": tuple(said_at(corpus, *place) for place in zip(r["strongest"], r["peaks_at"], strict=True))} for r in known}
 
 
 def label_of(known: Mapping[str, Any] | None) -> str | None:

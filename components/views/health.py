@@ -63,7 +63,7 @@ class HealthPage:
     cosines: NDArray[np.floating] | None = None
     """[n_units] with the nearest other direction; None for axes"""
     cosine_words: str = ""
-    trips: Mapping[str, NDArray] | None = None
+    trips: Mapping[str, NDArray[Any]] | None = None
     trip_words: str = ""
     sweep: tuple[SweptRun, ...] = ()
     sweep_words: str = ""
@@ -114,7 +114,7 @@ def health_page(store: Store, link: Link) -> HealthPage:
 
 
 def _cell(figure: Figure, value: float) -> Cell:
-    words = {"number": prose.short, "share": prose.percent, "rate": prose.rate, "count": lambda v: prose.count(int(v))}[figure.shown](value)
+    words = prose.count(int(value)) if figure.shown == "count" else {"number": prose.short, "share": prose.percent, "rate": prose.rate}[figure.shown](value)
     return Cell(figure.name, figure.title, words, figure.help)
 
 

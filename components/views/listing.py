@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,7 @@ class BrowsePage:
 
 def choices(store: Store, link: Link) -> tuple[Choice, ...]:
     """Every dictionary, those that cannot be opened with the reason."""
-    found = []
+    found: list[Choice] = []
     for entry in store.catalog.offered(link.dictionary):
         slug = entry.slug
         n_units, problem, quality, far = None, None, None, False
@@ -163,17 +163,17 @@ def _listed(store: Store, slug: str, revision: str) -> pd.DataFrame:
         peaks = [list(zip(*pair, strict=True)) for pair in zip(frame["strongest"], frame["peaks_at"], strict=True)]
         words, around = ([[read(row, at) for row, at in places] for places in peaks] for read in (corpus.word_at, corpus.near))
         return frame.assign(common=shared_peaks(words, around))
-    return frame.assign(common=shared_words([tuple(corpus.transcripts[s] for s in rows) for rows in frame["strongest"]]))
+    return frame.assign(common=shared_words([[corpus.transcripts[int(s)] for s in rows] for rows in frame["strongest"]]))
 
 
 def shared_words(heard: Sequence[Sequence[str]]) -> list[float]:
     """For each unit's strongest transcripts the share of them that hold their best word, of four letters or more, plus a little for a
     rare one; a line that is said twice counts once. Units that shouldn't lead a list get a negative value."""
     folded = [{line.casefold() for line in lines} for lines in heard]
-    words = {line: set(re.findall(r"[^\W\d_]+", line)) for line in set().union(*folded)}
+    words = {line: set(re.findall(r"[^\W\d_]+", line)) for lines in folded for line in lines}
     said = [[words[line] for line in lines] for lines in folded]
-    in_units = Counter(word for lines in said for word in set().union(*lines))
-    found = []
+    in_units = Counter(word for lines in said for word in {word for line in lines for word in line})
+    found: list[float] = []
     for lines in said:
         times = Counter(word for line in lines for word in line if len(word) > 3)
         best = max((n / 5 + 0.19 * (1 - math.log(in_units[word]) / math.log(len(said) + 1)) for word, n in times.items() if n > 1), default=0.0)
@@ -188,7 +188,7 @@ def shared_peaks(words: Sequence[Sequence[str]], around: Sequence[Sequence[str]]
     """
     said = [[word.casefold() for word in own if any(letter.isalpha() for letter in word)] for own in words]
     in_units = Counter(word for own in said for word in set(own))
-    found = []
+    found: list[float] = []
     for own, texts in zip(said, around, strict=True):
         best = max((n / 5 + 0.19 * (1 - math.log(in_units[word]) / math.log(len(said) + 1)) for word, n in Counter(own).items() if n > 1), default=0.0)
         rude = any(prose.NOT_IN_FRONT & set(re.findall(r"[^\W\d_]+", text.casefold())) for text in texts)
@@ -220,7 +220,7 @@ def select_units(frame: pd.DataFrame, link: Link, asked: Matches | None = None) 
     return frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable", na_position="last")
 
 
-def _hero(frame: pd.DataFrame) -> dict[str, Any] | None:
+def _hero(frame: pd.DataFrame) -> dict[Hashable, Any] | None:
     """The unit that the first button plays: much in common between its strongest transcripts, neither rare nor everywhere."""
     few = frame[(~frame["dead"]) & frame["density"].between(0.0002, 0.02) & (frame["n_samples"] >= 20)]
     if few.empty:

@@ -213,7 +213,7 @@ def _chart(store: Store, desk: Desk, pair: Pair, sample: str) -> ClipChart:
     corpus = store.corpus(d.corpus)
     row = corpus.row_of[sample]
     duration = max(corpus.durations_s[row], 1e-3)
-    traces = []
+    traces: list[tuple[np.ndarray, float] | None] = []
     for card in pair.cards:
         clip = desk.heard(card.id.dictionary, sample)
         stored = next((e for e in card.examples if e.sample == sample and len(e.trace) * d.hop_s >= duration - d.hop_s), None)

@@ -86,7 +86,8 @@ def both(tokens: Sequence[str], pair: Pair, traces: Sequence[Trace]) -> tuple[Bo
 def _both(piece: Piece, pair: Pair, traces: Sequence[Trace], shares: Sequence[np.ndarray]) -> Both:
     if piece.plain:
         return Both(piece, (0.0, 0.0), "")
-    said, found = [], []
+    said: list[str] = []
+    found: list[float] = []
     for card, trace, share in zip(pair.cards, traces, shares, strict=True):
         place = piece.start + int(np.abs(share[piece.start : piece.end]).argmax())
         found.append(float(share[place]) if abs(share[place]) >= FAINT else 0.0)

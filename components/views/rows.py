@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ class Row:
     dictionary: str
 
 
-def unit_row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: float, why: str = "") -> Row:
+def unit_row(entry: DictionaryEntry, corpus: Corpus, row: Mapping[Hashable, Any], top: float, why: str = "") -> Row:
     """What a list shows of one unit: a row of `Store.units_frame`, `top` the largest peak of the dictionary."""
     unit = int(row["unit"])
     match = None
@@ -51,7 +52,7 @@ def unit_row(entry: DictionaryEntry, corpus: Corpus, row: dict[str, Any], top: f
         href=Link("feature", entry.slug, unit).href(),
         dead=bool(row["dead"]),
         label=label_of(row),
-        heard=() if corpus.is_text else tuple(corpus.transcripts[s] for s in row["strongest"]),
+        heard=() if corpus.is_text else tuple(corpus.transcripts[int(s)] for s in row["strongest"]),
         lines=peak_lines(corpus, row["strongest"], row["peaks_at"]),
         is_text=corpus.is_text,
         density=row["density"],

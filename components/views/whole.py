@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from earmark.errors import EarmarkError
 from earmark.links import BrowseView, Link
+from earmark.raw import part
 from earmark.shelf.catalog import DictionaryEntry
 from earmark.shelf.store import Store
 from earmark.units import KINDS
@@ -167,7 +168,7 @@ def _held(counts: dict[str, int], of: int) -> Held:
 def _random(store: Store, sides: Sequence[Side]) -> tuple[dict[str, int], int] | None:
     """(kind -> random directions whose label of that kind holds, how many were counted): as many as there are features, and as active."""
     for side in sides:
-        summary = store.dictionary(side.entry.slug).manifest.get("labels") or {}
+        summary = part(store.dictionary(side.entry.slug).manifest, "labels")
         if side.entry.kind == "sae" and summary.get("random"):
             return summary["random"], summary.get("n_random") or side.n_units
     return None

@@ -192,6 +192,11 @@ def _hit(d: Dictionary, corpus: Corpus, row: int, peak: float, at: int) -> Hit:
     return Hit(corpus.ids[row], peak, at_s, corpus.transcripts[row], corpus.durations_s[row], at, corpus.tokens_in(row))
 
 
+def said_at(corpus: Corpus, row: int, at: int) -> str:
+    """What is said in a sound; of a text the word at a position."""
+    return corpus.word_at(row, at) if corpus.is_text else corpus.transcripts[row]
+
+
 @lru_cache(maxsize=8)
 def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
     import pandas as pd
@@ -210,12 +215,8 @@ def _units_frame(d: Dictionary, corpus: Corpus) -> pd.DataFrame:
         found[int(unit)].append((rank, sample, at))
     frame["strongest"] = [tuple(sample for _, sample, _ in sorted(rows)) for rows in found]
     frame["peaks_at"] = [tuple(at for _, _, at in sorted(rows)) for rows in found]
-    frame["heard"] = [" · ".join(filter(None, (_said(corpus, sample, at) for _, sample, at in sorted(rows)))) for rows in found]
+    frame["heard"] = [" · ".join(filter(None, (said_at(corpus, sample, at) for _, sample, at in sorted(rows)))) for rows in found]
     return frame
-
-
-def _said(corpus: Corpus, row: int, at: int) -> str:
-    return corpus.word_at(row, at) if corpus.is_text else corpus.transcripts[row]
 
 
 def _stats(row: dict[str, Any]) -> UnitStats:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -197,7 +197,11 @@ def clips_saying(store: Store, slug: str, text: str) -> tuple[str, ...]:
 def _times(lines: Sequence[Sequence[str]], words: Sequence[str]) -> NDArray[np.int64]:
     """[n_units] lines of each unit in which every one of the words begins a word."""
     patterns = [re.compile(rf"\b{re.escape(w)}") for w in words]
-    says = lru_cache(maxsize=None)(lambda line: all(w in line for w in words) and all(p.search(line) for p in patterns))
+
+    @cache
+    def says(line: str) -> bool:
+        return all(w in line for w in words) and all(p.search(line) for p in patterns)
+
     return np.array([sum(map(says, own)) if words else 0 for own in lines], np.int64)
 
 
@@ -223,7 +227,7 @@ def find_labels(store: Store, text: str, n: int = 50) -> tuple[Found, ...]:
     Raises BadInput for an empty text, one beyond MAX_TEXT and n out of range.
     """
     _check(text, n)
-    found = []
+    found: list[Found] = []
     for slug in store.catalog.dictionaries:
         try:
             labels, verb = store.dictionary(slug, fetch=False).labels, _verb(store, slug)

@@ -83,7 +83,7 @@ def health_words(store: Store, slug: str) -> tuple[str, str]:
 def whole_words(store: Store, slug: str) -> tuple[str, str]:
     """(title, one sentence) of the whole picture of a hook: which share of each dictionary's eligible units has a label that holds."""
     entry = store.catalog.dictionary(slug)
-    said = []
+    said: list[str] = []
     for sibling in (e for e in store.catalog.siblings(slug) if store.has_tables(e.slug)):
         labels = store.dictionary(sibling.slug).manifest.get("labels")
         if labels:

@@ -257,12 +257,13 @@ def units_rows(store: Store, slug: str) -> list[dict[str, Any]]:
     """One row a unit, for exports."""
     frame = store.units_frame(slug).drop(columns=["strongest", "peaks_at"])
     whole = {"unit", "n_samples", "match_unit"}
-    return [{k: _cell(v, k in whole) for k, v in row.items()} for row in frame.to_dict("records")]
+    return [{str(k): _cell(v, k in whole) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def list_rows(store: Store, units: Iterable[UnitId]) -> list[dict[str, Any]]:
     """The same of collected units, in their order, each with its dictionary. Raises EarmarkError for one that is not here."""
-    asked, rows = tuple(units), []
+    asked = tuple(units)
+    rows: list[dict[str, Any]] = []
     known = {slug: units_rows(store, slug) for slug in {unit.dictionary for unit in asked}}
     for unit in asked:
         of = known[unit.dictionary]
@@ -273,8 +274,8 @@ def list_rows(store: Store, units: Iterable[UnitId]) -> list[dict[str, Any]]:
 
 
 def _cell(value: Any, whole: bool) -> Any:
-    if isinstance(value, str | bool | np.bool_) or value is None:
-        return bool(value) if isinstance(value, np.bool_) else value
+    if isinstance(value, str | bool) or value is None:
+        return value
     kept = number(float(value))
     return int(kept) if whole and kept is not None else kept
 

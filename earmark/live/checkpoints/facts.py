@@ -9,6 +9,7 @@ import torch
 
 from ...cards import Neighbour
 from ...errors import BadInput, EarmarkError
+from ...models.base import TextModel
 from ...runtime import Opened, Runtime
 from ...settings import Settings
 from ...shelf.store import Store
@@ -75,11 +76,12 @@ def settle_input(settings: Settings, slug: str) -> None:
 def activations(runtime: Runtime, store: Store, opened: Opened) -> np.ndarray:
     """float32 [n_positions, width] at a dictionary's hook: some clips of a corpus that is here, or a text. Raises BadInput without any."""
     model = runtime.model(opened.entry.model)
-    if model.modality == "text":
-        sample = model.tokenize(TEXT)  # type: ignore[attr-defined]
+    if isinstance(model, TextModel):
+        sample = model.tokenize(TEXT)
         taken = runtime.capture(opened.entry.model, sample, [opened])[opened.hook]
         return taken.values[~taken.sinks()]
-    parts, seconds = [], 0.0
+    parts: list[np.ndarray] = []
+    seconds = 0.0
     for sound in _sounds(store, opened.entry.corpus):
         parts.append(runtime.capture(opened.entry.model, sound, [opened])[opened.hook].values)
         seconds += sound.duration_s

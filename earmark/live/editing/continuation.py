@@ -133,7 +133,8 @@ class _Run:
     def __init__(self, model: TextModel, ids: Sequence[int], replace: Callable[[int], Replace]):
         """replace: the changes for the tokens that are read next, the first of which has this number."""
         self._model, self._steps, self._replace = model, Steps(model), replace
-        self._unread, self._new = tuple(ids), []
+        self._unread = tuple(ids)
+        self._new: list[int] = []
         self.ended = False
 
     @property

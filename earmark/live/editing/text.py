@@ -19,6 +19,7 @@ from ...errors import Stopped
 from ...models.base import TextModel, next_token_losses
 from ...runtime import Runtime
 from ...shelf.store import Store
+from ...tensors import as_floats, as_ints
 from ..line.turns import Tell, quiet
 from .apply import model_of_edits
 from .passing import TextEdits, text_model
@@ -140,18 +141,18 @@ def _compared(model: TextModel, plain: Tensor, edited: Tensor) -> list[tuple[flo
     """(KL, tokens that gained, tokens that lost) for each row of logits [n, vocabulary]."""
     logs = [logits.double().log_softmax(dim=1) for logits in (plain, edited)]
     p, q = (log.exp() for log in logs)
-    kl = (p * (logs[0] - logs[1])).sum(dim=1).clamp_min(0).tolist()
+    kl = as_floats((p * (logs[0] - logs[1])).sum(dim=1).clamp_min(0))
     return [(each, *ends) for each, ends in zip(kl, changed_most(model, p, q), strict=True)]
 
 
 def changed_most(model: TextModel, plain: Tensor, edited: Tensor) -> list[tuple[Tokens, Tokens]]:
     """(tokens that gained, tokens that lost) for each row of probabilities [n, vocabulary], the most changed first."""
-    ends = []
+    ends: list[list[Tokens]] = []
     for sign in (1, -1):
         changes, ids = (sign * (edited - plain)).topk(min(N_NEXT, plain.shape[1]), dim=1)
         before, after = (share.gather(1, ids) for share in (plain, edited))
-        ends.append([_listed(model, *row) for row in zip(*(t.tolist() for t in (ids, changes, before, after)), strict=True)])
-    return list(zip(*ends, strict=True))
+        ends.append([_listed(model, as_ints(row), *map(as_floats, values)) for row, *values in zip(ids, changes, before, after, strict=True)])
+    return list(zip(ends[0], ends[1], strict=True))
 
 
 def _listed(model: TextModel, ids: list[int], changes: list[float], before: list[float], after: list[float]) -> Tokens:

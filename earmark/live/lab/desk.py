@@ -157,7 +157,7 @@ class Lab:
         if job is None:
             raise NotFound("This training is not known here any more. Train once more.")
         job.seen, points = max(job.seen, time.monotonic()), tuple(job.points)
-        told = {"state": job.state, "step": len(points), "n_steps": job.experiment.n_steps, "token": job.token, "problem": job.problem}
+        told: dict[str, Any] = {"state": job.state, "step": len(points), "n_steps": job.experiment.n_steps, "token": job.token, "problem": job.problem}
         if job.state == "waiting":
             wait = self._wait(job)
             told |= {"before": wait.n_before, "waits": wait.words}

@@ -91,7 +91,7 @@ class Kept(Generic[T]):
     def put(self, clip: T, token: str | None = None) -> str:
         """The token under which the clip is found from now on: one that nobody can guess, unless it is anybody's clip."""
         token = token or secrets.token_urlsafe(24)
-        left = []
+        left: list[str] = []
         with self._lock:
             self._clips[token] = (self._clock() + self.max_age_s, clip)
             self._clips.move_to_end(token)

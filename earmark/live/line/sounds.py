@@ -132,7 +132,8 @@ class Sounds(Line):
 
         runtime = self.runtime()
         runtime.open(slug)
-        slugs, problems = [], {}
+        slugs: list[str] = []
+        problems: dict[str, str] = {}
         for entry in self.store.catalog.siblings(slug):
             try:
                 runtime.open(entry.slug)

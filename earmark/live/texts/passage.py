@@ -84,7 +84,8 @@ def _pass(runtime: Runtime, store: Store, slug: str, text: str, read: Callable[[
     check_text_dictionary(store, slug)
     entry = store.catalog.dictionary(slug)
     runtime.open(slug)
-    slugs, problems = [slug], {}
+    slugs = [slug]
+    problems: dict[str, str] = {}
     for other in store.catalog.siblings(slug) if siblings else ():
         try:
             runtime.open(other.slug)
@@ -105,7 +106,7 @@ def _passed(model: TextModel, opened: list[Opened], text: str, sample: TokenSamp
     return Passage(text, sample, sinks, codes, entry.model, entry.layer, problems)
 
 
-def sinks_of(stream: Activations, sample: TokenSample) -> NDArray[np.bool_]:
+def sinks_of(stream: Activations[TokenGrid], sample: TokenSample) -> NDArray[np.bool_]:
     """[n_positions] of the text's own tokens, judged in the residual stream of all of the sample's, as for the corpus."""
     return stream.sinks()[sample.n_before :]
 

@@ -20,6 +20,7 @@ from ...models.base import TextModel, next_token_losses
 from ...models.capture import Replace, sparing
 from ...runtime import Opened, Runtime
 from ...shelf.store import Store
+from ...tensors import as_floats, as_ints
 from ...units import TokenSample
 from .passage import check_text_dictionary, sinks_of
 
@@ -116,6 +117,6 @@ def _expected(model: TextModel, logits: Tensor) -> tuple[tuple[Expected, ...], .
     values, ids = logits.topk(min(N_EXPECTED, logits.shape[1]), dim=1)
     shares = (values - logits.logsumexp(dim=1, keepdim=True)).exp()
     return tuple(
-        tuple(Expected(token, share) for token, share in zip(model.tokens_of(row), p, strict=True))
-        for row, p in zip(ids.tolist(), shares.tolist(), strict=True)
+        tuple(Expected(token, share) for token, share in zip(model.tokens_of(as_ints(row)), as_floats(p), strict=True))
+        for row, p in zip(ids, shares, strict=True)
     )

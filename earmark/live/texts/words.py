@@ -98,7 +98,8 @@ def word_tokens(tokens: Sequence[str], words: Sequence[str]) -> tuple[NDArray[np
     text = "".join(tokens)
     spans = TokenGrid(tuple(tokens)).spans()
     starts = np.cumsum([0, *(len(shown) for _, _, shown in spans)])
-    mask, there = np.zeros(len(tokens), bool), set()
+    mask = np.zeros(len(tokens), bool)
+    there: set[str] = set()
     for word in words:
         for match in re.finditer(_pattern(word), text, re.IGNORECASE):
             there.add(word)
@@ -151,7 +152,8 @@ def _corpus_scores(dictionary: Dictionary, corpus: Corpus, words: tuple[str, ...
     """(scores of the units, words that are there, samples that have one, whether some peaks are not stored)."""
     lengths = np.array(corpus.durations_s, np.int64)  # of texts in tokens
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    on, having, there = np.zeros(starts[-1], bool), np.zeros(len(lengths), bool), set()
+    on, having = np.zeros(starts[-1], bool), np.zeros(len(lengths), bool)
+    there: set[str] = set()
     any_word = re.compile("|".join(map(_pattern, words)), re.IGNORECASE)
     for row in (row for row, text in enumerate(corpus.transcripts) if any_word.search(text)):
         mask, found = word_tokens(corpus.tokens_in(row) or (), words)
@@ -179,7 +181,7 @@ def _scores(
     mean_off: NDArray[np.floating],
     area_of: NDArray[np.float64],
 ) -> tuple[Separation, ...]:
-    found = []
+    found: list[Separation] = []
     for i, unit in enumerate(units):
         alone = n_off[i] == 0
         area = None if np.isnan(area_of[i]) else float(area_of[i])

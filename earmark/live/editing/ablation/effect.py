@@ -199,7 +199,7 @@ def affected(rans: Sequence[Ran]) -> tuple[Affected, ...]:
         name = Span(word, 0.0, 0.0).word or word
         groups.setdefault(name, []).append((changes[0], changes[1]))
         written.setdefault(name, word)
-    rows = []
+    rows: list[Affected] = []
     for name, group in groups.items():
         change, control = np.mean(group, axis=0).tolist()
         rows.append(Affected(written[name], change, control, len(group)))

@@ -20,6 +20,7 @@ from ....models.hearing import word_spans
 from ....runtime import Opened, Runtime
 from ....shelf.folders import Corpus
 from ....shelf.store import Store
+from ....tensors import as_floats
 from ....units import FrameGrid, UnitId
 from ..apply import replacing_edits
 from ..passing import TextEdits
@@ -69,7 +70,7 @@ def run_text(runtime: Runtime, store: Store, opened: Opened, unit: UnitId, other
     logs, tokens = runtime.run(opened.entry.model, work)
     of_true = logs[:, torch.arange(len(tokens)), ids[at + 1 :]].numpy()
     p = logs[:2, 0].exp()
-    kls = (p[0] * (logs[0, 0] - logs[1:, 0])).sum(dim=1).clamp_min(0).tolist()
+    kls = as_floats((p[0] * (logs[0, 0] - logs[1:, 0])).sum(dim=1).clamp_min(0))
     return Ran(tokens, of_true[1] - of_true[0], of_true[2] - of_true[0], (kls[0], kls[1]), (p[0], p[1]))
 
 
