@@ -33,7 +33,8 @@ def over_bare_pass(material: Material, n_samples: int) -> float:
         plan = Plan(tuple(o.entry.slug for o in material.opened), str(material.default.corpus), 1, Path(folder))
         shard = Shard(plan, material.opened, 0)
         parts: dict[str, float] = dict.fromkeys(PARTS, 0.0)
-        ours, reference = [], []
+        ours: list[float] = []
+        reference: list[float] = []
         for number in range(ROUNDS):
             times = [0.0, 0.0]
             for place, clip in enumerate(clips[number::ROUNDS]):

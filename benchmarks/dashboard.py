@@ -32,7 +32,7 @@ from earmark.shelf.tables import sha256_of
 
 from .build_text import DICTIONARY
 from .figures import ROOT, Figure, child_environment, long_or, report, tell
-from .material import Material
+from .material import Material, Samples
 
 N_CONTEXTS, N_FEATURES = long_or(512, 64), long_or(512, 256)
 REQUIREMENTS = ROOT / "requirements-dashboard.txt"
@@ -65,7 +65,7 @@ def python() -> Path:
     return found
 
 
-def run_theirs(material: Material, samples: list, folder: Path) -> dict[str, float]:
+def run_theirs(material: Material, samples: Samples, folder: Path) -> dict[str, float]:
     entry = material.default
     model = unpacked(entry.model, find_model(material.runtime.catalog.model(entry.model), material.settings), material.settings.cache)
     (folder / "model").symlink_to(model["folder"])
@@ -79,7 +79,7 @@ def run_theirs(material: Material, samples: list, folder: Path) -> dict[str, flo
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def run_ours(material: Material, samples: list) -> tuple[float, int]:
+def run_ours(material: Material, samples: Samples) -> tuple[float, int]:
     """(CPU seconds of the build of the SAE's tables alone, units)."""
     own = next(o for o in material.opened if o.entry.slug == material.default.slug)
     slug, place = own.entry.slug, material.places[own.entry.slug]

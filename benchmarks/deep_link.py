@@ -66,7 +66,7 @@ def open_s(browser: Browser, address: str, *conditions: str) -> list[float]:
     page = context.new_page()
     before = time.monotonic()
     page.goto(address, wait_until="commit")
-    times = []
+    times: list[float] = []
     for condition in conditions:
         page.wait_for_function(condition)
         times.append(time.monotonic() - before)

@@ -64,7 +64,8 @@ def text(material: Material) -> float:
         return last.plain
 
     def plain() -> str:
-        cache, given, written = DynamicCache(config=network.config), list(ids), []
+        cache, given = DynamicCache(config=network.config), list(ids)
+        written: list[int] = []
         with torch.inference_mode():
             for _ in range(N_TOKENS):
                 logits = network(torch.tensor([given]), past_key_values=cache, use_cache=True, logits_to_keep=1).logits

@@ -18,7 +18,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,9 +92,9 @@ def collect(folder: Path, out: Path, n_clips: int) -> None:
 
 
 @cache
-def _aligner() -> tuple:
-    import whisper as openai_whisper
-
+def _aligner() -> tuple[Any, Any, Any]:
+    """openai-whisper, a model of its own, and its tokenizer; the package tells no types."""
+    openai_whisper = import_module("whisper")
     entry = Store(Settings.from_env()).catalog.model("whisper-tiny.en")
     model = openai_whisper.load_model(str(find_model(entry, Settings.from_env())["checkpoint"]), device="cpu")
     model.set_alignment_heads(openai_whisper._ALIGNMENT_HEADS["tiny.en"])
@@ -104,7 +106,7 @@ class Aligned:
 
     def __init__(self, path: Path):
         self.path = path
-        self.known: dict[str, list] = json.loads(path.read_text()) if path.exists() else {}
+        self.known: dict[str, list[tuple[str, float, float]]] = json.loads(path.read_text()) if path.exists() else {}
         self.sound = sounds()[2]
 
     def __call__(self, name: str, transcript: str) -> tuple[Word, ...]:
@@ -116,11 +118,9 @@ class Aligned:
 
     def _align(self, name: str, transcript: str) -> list[tuple[str, float, float]]:
         package, model, tokenizer = _aligner()
-        from whisper.timing import find_alignment
-
         sound = self.sound(name)
         mel = package.log_mel_spectrogram(package.pad_or_trim(torch.as_tensor(sound.samples)))
-        found = find_alignment(model, tokenizer, tokenizer.encode(" " + transcript.strip()), mel, int(sound.duration_s * 100))
+        found = import_module("whisper.timing").find_alignment(model, tokenizer, tokenizer.encode(" " + transcript.strip()), mel, int(sound.duration_s * 100))
         return [(w.word, float(w.start), float(w.end)) for w in found if w.word != "<|endoftext|>"]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from earmark.offline.passes import Place, Taken, read_sample, take
 from earmark.runtime import Opened, Runtime
@@ -21,6 +22,8 @@ from earmark.units import SAMPLE_RATE_HZ, Activations, Hook, TokenSample, Wavefo
 from .figures import ROOT
 
 N_STORED = 40
+Samples = list[tuple[int, str, Any]]
+"""(row in the corpus, id, sound or text) of each"""
 
 
 class Material:
@@ -45,11 +48,11 @@ class Material:
         """Where each dictionary reads."""
         return {o.entry.slug: Place(o.entry.site, o.entry.layer, o.hook) for o in self.opened}
 
-    def clips(self, n: int, longest: bool = False) -> list[tuple[int, str, Any]]:
+    def clips(self, n: int, longest: bool = False) -> Samples:
         """(row, id, sound or text) of n samples, evenly spread over the corpus; `longest`: over those of the greatest length, of texts the whole windows."""
         lengths = np.array(self.corpus.durations_s)
         fitting = np.flatnonzero(lengths == lengths.max()) if longest else np.arange(len(lengths))
-        rows = fitting[np.linspace(0, len(fitting) - 1, n).astype(int)].tolist()
+        rows: list[int] = fitting[np.linspace(0, len(fitting) - 1, n).astype(int)].tolist()
         return [(row, self.corpus.ids[row], read_sample(self.corpus, self.corpus.ids[row], self.model)) for row in rows]
 
     def clip_of(self, duration_s: float) -> Waveform:
@@ -58,7 +61,7 @@ class Material:
         sound = np.concatenate([sound.samples for _, _, sound in self.clips(20)])
         return Waveform(np.resize(sound, n))
 
-    def capture(self, sample: Any) -> dict[Hook, Activations]:
+    def capture(self, sample: Any) -> dict[Hook, Activations[Any]]:
         return self.runtime.capture(self.default.model, sample, self.opened)
 
     def take(self, sample: Any) -> dict[str, Taken]:
@@ -127,7 +130,7 @@ def replayed(path: Path, n_clips: int) -> Iterator[tuple[int, str, dict[str, np.
 
 if __name__ == "__main__":
     material = Material()
-    found = {}
+    found: dict[str, NDArray[np.float32]] = {}
     for place, (_, _, clip) in enumerate(material.clips(N_STORED)):
         found |= {f"{hook}|{place}": taken.values for hook, taken in material.capture(clip).items()}
     np.savez(sys.argv[1], allow_pickle=False, **found)

@@ -121,7 +121,7 @@ class Notebook:
     def _top_of(self, unit: int) -> list[tuple[int, int]]:
         values, clip, position = self._all[:, unit], self._clip, self._position
         found: dict[int, int] = {}
-        for frame in self._torch.argsort(values, descending=True).tolist():
+        for frame in self._torch.argsort(values, descending=True).numpy().tolist():
             if len(found) == N_TOP or values[frame] <= 0:
                 break
             found.setdefault(int(clip[frame]), int(position[frame]))

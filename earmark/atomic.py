@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +25,7 @@ N_TOKEN = 8
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path) -> Generator[Path]:
     """A temporary folder beside `target` that takes its place when the block ends well, and vanishes when it does not."""
     with told(target):
         tidy(target)
@@ -47,7 +47,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_file(target: Path) -> Iterator[BinaryIO]:
+def new_file(target: Path) -> Generator[BinaryIO]:
     """An open file that takes the place of `target` when the block ends well, and vanishes when it does not."""
     with told(target):
         tidy(target)
@@ -102,7 +102,7 @@ def _beside(target: Path, kind: str) -> Path:
 
 
 @contextmanager
-def _fresh(target: Path, folder: bool) -> Iterator[Path]:
+def _fresh(target: Path, folder: bool) -> Generator[Path]:
     """A new, locked name beside `target`, which is gone afterwards, unless it was renamed."""
     while True:
         fresh = _beside(target, NEW)
@@ -118,7 +118,7 @@ def _fresh(target: Path, folder: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _held(path: Path, wait: bool = True) -> Iterator[bool]:
+def _held(path: Path, wait: bool = True) -> Generator[bool]:
     """Lock a file or folder for the block, whatever it is called by then; gives whether it was locked, and is still called so."""
     try:
         number = os.open(path, os.O_RDONLY)
@@ -135,7 +135,7 @@ def _n_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
 
-def _leftovers(target: Path, kind: str) -> Iterator[Path]:
+def _leftovers(target: Path, kind: str) -> Generator[Path]:
     """What bears such a name and belongs to no living process; each is locked while it is looked at."""
     for path in sorted(target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * N_TOKEN}.{kind}")):
         with _held(path, wait=False) as left:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ _GROUPS = (
 
 
 @contextmanager
-def told(place: Path | None = None, written: Callable[[], int] | None = None) -> Iterator[None]:
+def told(place: Path | None = None, written: Callable[[], int] | None = None) -> Generator[None]:
     """What the machine lacks while the block runs is raised as a sentence.
 
     place: where the block writes, if anywhere; written: how many bytes of it are there already.

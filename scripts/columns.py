@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from earmark.shelf.schema import SPECS, TableSpec
@@ -75,7 +77,8 @@ def _table(spec: TableSpec) -> str:
         "| column | type | unit | meaning |",
         "|---|---|---|---|",
     ]
-    for field in spec.schema:
+    fields: list[pa.Field[Any]] = list(spec.schema)
+    for field in fields:
         told = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
         lines.append(f"| `{field.name}` | {_type(field.type)} | {told.get('unit', '')} | {told.get('help', '').replace('|', chr(92) + '|')} |")
     return "\n".join(lines)
@@ -88,5 +91,6 @@ def _type(kind: pa.DataType) -> str:
     if pa.types.is_list(kind):
         return f"list of {_type(kind.value_type)}"
     if pa.types.is_struct(kind):
-        return f"({', '.join(f'{kind.field(i).name}: {_type(kind.field(i).type)}' for i in range(kind.num_fields))})"
+        parts: list[pa.Field[Any]] = list(kind)
+        return f"({', '.join(f'{part.name}: {_type(part.type)}' for part in parts)})"
     return {"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind))

@@ -5,6 +5,8 @@ little-endian: a magic number, eleven sizes, the mel filters, the ordinary piece
 dimensions in reverse (https://github.com/ggml-org/whisper.cpp, models/convert-pt-to-ggml.py). Only float32 and float16 tensors are read.
 """
 
+# tokenizers and transformers leave open what they are given and where they save
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import argparse

@@ -10,6 +10,7 @@ import ast
 import re
 import sys
 from pathlib import Path
+from typing import cast
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -104,11 +105,11 @@ def _as_people_write(default: object) -> str:
 def commands_table() -> str:
     """The command line, from the parser itself."""
     lines = ["| `python -m earmark ...` | |", "|---|---|"]
-    commands = next(a for a in parser(COMMANDS)._actions if isinstance(a, argparse._SubParsersAction))
-    for name, command in commands.choices.items():
+    choices = next(action.choices for action in parser(COMMANDS)._actions if action.metavar == "COMMAND")
+    for name, command in cast("dict[str, argparse.ArgumentParser]", choices).items():
         words = [name]
         for action in sorted(command._actions, key=lambda a: bool(a.option_strings)):
-            if isinstance(action, argparse._HelpAction):
+            if action.dest == "help":
                 continue
             named = action.metavar or action.dest.upper()
             value = "" if action.nargs == 0 else " " + (" [".join(named) + "]" if isinstance(named, tuple) else named)

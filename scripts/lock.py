@@ -21,7 +21,7 @@ PREFIX = re.compile(r"^(?=[A-Za-z0-9])", re.MULTILINE)
 
 def entries(text: str) -> list[tuple[str, str, int]]:
     """(name, version, number of hashes) of each entry; a package may have several, for different Pythons."""
-    found = []
+    found: list[tuple[str, str, int]] = []
     for part in PREFIX.split(text)[1:]:
         name, _, rest = part.partition("==")
         found.append((name.strip(), rest.split()[0], part.count("--hash=sha256:")))
@@ -30,11 +30,12 @@ def entries(text: str) -> list[tuple[str, str, int]]:
 
 def changes(before: str, after: str) -> list[str]:
     """What a renewal changes, a line a package."""
-    old, new = ({} for _ in range(2))
+    old: dict[str, list[str]] = {}
+    new: dict[str, list[str]] = {}
     for text, known in ((before, old), (after, new)):
         for name, version, _ in entries(text):
             known.setdefault(name, []).append(version)
-    lines = []
+    lines: list[str] = []
     for name in sorted({*old, *new}):
         was, now = (", ".join(known.get(name, [])) for known in (old, new))
         if was != now:

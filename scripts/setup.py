@@ -7,6 +7,7 @@ leaves a stamp with the hash of its requirement file: a second run has nothing t
 """
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -25,8 +26,9 @@ HERE = "{}.{}".format(*sys.version_info)
 MIN_PIP = (22, 3)  # the first with --python
 
 # requirement file, pip's further arguments, what it is for
+NO_OPTIONS: "list[str]" = []
 APP_STEPS = [
-    ("requirements.txt", [], "the app's packages (with torch: some minutes the first time)"),
+    ("requirements.txt", NO_OPTIONS, "the app's packages (with torch: some minutes the first time)"),
     ("requirements-weights.txt", ["--no-deps"], "the packages that carry the weights"),
 ]
 DEV_STEPS = [
@@ -42,7 +44,7 @@ class Missing(Exception):
     """Something that this machine lacks; the text says what and how to get it."""
 
 
-def main(arguments):
+def main(arguments: "list[str]") -> int:
     try:
         check_python()
         if "--browser" in arguments:
@@ -66,12 +68,12 @@ def main(arguments):
     return 0
 
 
-def check_python():
+def check_python() -> None:
     if sys.version_info < (3, 11):
         raise Missing(f"Python 3.11 or newer is needed; {sys.executable} is {HERE}. Install one, or name it: make PYTHON=/path/to/python3 setup")
 
 
-def make_venv():
+def make_venv() -> None:
     """A virtual environment with pip; one whose Python is gone or that lacks pip is made anew."""
     if os.path.exists(VENV_PYTHON) and subprocess.call([VENV_PYTHON, "-c", "import pip"], stderr=subprocess.DEVNULL) == 0:
         return
@@ -82,7 +84,7 @@ def make_venv():
     except ImportError:
         raise Missing("This Python has no venv module. Install it (Debian, Ubuntu: apt-get install python3-venv) and run again.") from None
     try:
-        import ensurepip  # noqa: F401
+        importlib.import_module("ensurepip")
     except ImportError:  # Debian's python3 without python3-venv: its pip can serve another Python
         venv.create(VENV, with_pip=False, symlinks=True)
         pip_from_outside()
@@ -90,7 +92,7 @@ def make_venv():
         venv.create(VENV, with_pip=True, symlinks=True)
 
 
-def pip_from_outside():
+def pip_from_outside() -> None:
     try:
         import pip
     except ImportError:
@@ -106,7 +108,7 @@ def pip_from_outside():
     run_pip([sys.executable, "-m", "pip", "--python", VENV_PYTHON], ["pip"], "pip")
 
 
-def install(file, options, purpose):
+def install(file: str, options: "list[str]", purpose: str) -> bool:
     """Install a requirement file unless its stamp says that it is in place. True when something was done."""
     path = os.path.join(ROOT, file)
     with open(path, "rb") as f:
@@ -127,7 +129,7 @@ def install(file, options, purpose):
     return True
 
 
-def install_locked():
+def install_locked() -> None:
     """The versions of requirements.lock and no others. A CPU build of torch, where pip finds one, is no file of the index: its hash is not in there."""
     with open(LOCK) as f:
         text = f.read()
@@ -144,7 +146,7 @@ def install_locked():
     run_pip([VENV_PYTHON, "-m", "pip"], ["--no-deps", "--require-hashes", "-r", path], "requirements.lock")
 
 
-def torch_build(version):
+def torch_build(version: str) -> str:
     """What pip would take for torch of this version: the same, or with the name of a build behind it, as 2.13.0+cpu."""
     command = [VENV_PYTHON, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-", "torch==" + version]
     done = subprocess.run(command, cwd=ROOT, capture_output=True)
@@ -153,20 +155,20 @@ def torch_build(version):
     return json.loads(done.stdout.decode("utf-8"))["install"][0]["metadata"]["version"]
 
 
-def without_cuda(text):
+def without_cuda(text: str) -> str:
     """A lock file's text less torch and what only its build with CUDA needs."""
     entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.M)
     return "".join(entry for entry in entries if not CUDA.fullmatch(entry.split("==")[0]) and not entry.startswith("torch=="))
 
 
-def run_pip(pip, arguments, file):
+def run_pip(pip: "list[str]", arguments: "list[str]", file: str) -> None:
     command = [*pip, "install", "--quiet", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--root-user-action=ignore"]
     done = subprocess.run([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         raise Missing(explain(done.stdout.decode("utf-8", "replace"), file))
 
 
-def explain(output, file):
+def explain(output: str, file: str) -> str:
     """pip's failure in a sentence, with the end of what it said."""
     lines = [line for line in output.splitlines() if line.strip()]
     tail = "\n".join("  pip: " + line for line in lines[-8:])
@@ -185,7 +187,7 @@ def explain(output, file):
     return sentence + "\n" + tail
 
 
-def check_weights():
+def check_weights() -> None:
     """The weights that packages carry: there, and the files that the catalog names."""
     done = subprocess.run([VENV_PYTHON, "-c", _CHECK_WEIGHTS], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said = done.stdout.decode("utf-8", "replace").strip()
@@ -212,7 +214,7 @@ for model in read_catalog(settings.data).models.values():
 """
 
 
-def check_browser():
+def check_browser() -> None:
     """chromium for the browser tests; as root on Debian it is installed, elsewhere a sentence says what to do."""
     if shutil.which("chromium"):
         return
@@ -231,7 +233,7 @@ def check_browser():
     )
 
 
-def is_debian():
+def is_debian() -> bool:
     try:
         with open("/etc/os-release") as f:
             return "ID=debian" in f.read().split()

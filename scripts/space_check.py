@@ -95,7 +95,7 @@ def git(*arguments: str) -> list[str]:
 
 def tracked_tree(tree: Path) -> dict[str, int]:
     """Copy what git tracks, as it lies here; {path: bytes}."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for name in git("ls-files"):
         if not (ROOT / name).is_file():
             continue

@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 from huggingface_hub import SpaceHardware
 
+from earmark.raw import is_list, is_object
+
 SOURCE = "https://huggingface.co/docs/hub/spaces-config-reference"
 MB = 1_000_000
 MAX_FILE_BYTES = 25 * MB
@@ -47,7 +49,7 @@ def _one_of(choices: Iterable[str]) -> Field:
 
 
 def _list_of(pattern: str, valid: str) -> Field:
-    return Field(lambda value: isinstance(value, list) and all(isinstance(v, str) and re.fullmatch(pattern, v) for v in value), f"a list of {valid}")
+    return Field(lambda value: is_list(value) and all(isinstance(v, str) and re.fullmatch(pattern, v) for v in value), f"a list of {valid}")
 
 
 _FLAG = Field(lambda value: isinstance(value, bool), "true or false")
@@ -83,7 +85,7 @@ FIELDS: Mapping[str, Field] = {
     "hf_oauth_authorized_org": Field(lambda value: isinstance(value, str | list), "an organisation, or a list of them"),
     "disable_embedding": _FLAG,
     "startup_duration_timeout": _text(r"\d+[smh]|\d+", "a time such as 30m or 1h"),
-    "custom_headers": Field(lambda v: isinstance(v, dict) and {str(k).lower() for k in v} <= {*_POLICIES}, f"a table with {', '.join(_POLICIES)} alone"),
+    "custom_headers": Field(lambda v: is_object(v) and {k.lower() for k in v} <= {*_POLICIES}, f"a table with {', '.join(_POLICIES)} alone"),
     "preload_from_hub": _list_of(
         rf"{_REPO}( [^\s,]+(,[^\s,]+)*( [0-9a-f]{{40}})?)?", "a repository each, with files behind it (commas, no spaces) and perhaps a commit"
     ),
@@ -102,7 +104,7 @@ def front_matter(readme: str) -> dict[str, Any]:
         block = yaml.safe_load(pieces[1])
     except yaml.YAMLError as error:
         raise ValueError(f"README.md's front matter is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(block, dict):
+    if not is_object(block):
         raise ValueError("README.md's front matter holds no fields.")
     return block
 
@@ -158,7 +160,7 @@ def lfs_note(large: Iterable[str]) -> str:
 def header_problems(headers: Mapping[str, str], pages: Iterable[str] = HUB_PAGES) -> list[str]:
     """Of a page's answer: may these other pages show it in a frame?"""
     known = {name.lower(): value for name, value in headers.items()}
-    said = []
+    said: list[str] = []
     if "x-frame-options" in known:
         said.append(f"X-Frame-Options is '{known['x-frame-options']}': the Hub could not show the page in its frame.")
     policy = [part.split() for part in known.get("content-security-policy", "").split(";")]

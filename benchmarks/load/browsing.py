@@ -39,8 +39,8 @@ class Browsing:
     """What all of them have seen."""
 
     page: Running
-    looks: list[Look] = field(default_factory=list)
-    units: list[tuple[str, int]] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list[Look])
+    units: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     visit: int = 0
     """the number of the page's event that draws a view"""
 

@@ -35,6 +35,7 @@ class Memory:
 
     def after(self, begin: float) -> tuple[float, float, float]:
         """(least MB, most MB, MB a minute along a straight line) from a moment on."""
-        times, values = np.array([s for s in self.samples if s[0] >= begin]).T
-        slope = np.polyfit((times - times[0]) / 60, values, 1)[0] if len(times) > 2 else 0.0
-        return float(values.min()), float(values.max()), float(slope)
+        samples = np.array([s for s in self.samples if s[0] >= begin], np.float64)
+        minutes, values = (samples[:, 0] - samples[0, 0]) / 60, samples[:, 1]
+        slope = float(np.polyfit(minutes, values, 1)[0]) if len(values) > 2 else 0.0
+        return float(values.min()), float(values.max()), slope

@@ -13,6 +13,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import Browser
+
 from .clips import KnownClip, read
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
@@ -26,7 +28,7 @@ TABS = ("Browse", "Audio", "Text", "Compare", "Health", "Lab", "About")
 class Walker:
     """One visitor's page."""
 
-    def __init__(self, browser: Any, address: str):
+    def __init__(self, browser: Browser, address: str):
         self.page = browser.new_context(viewport={"width": 1200, "height": 900}).new_page()
         self.page.set_default_timeout(LIMIT_MS)
         self.problems: list[str] = []
