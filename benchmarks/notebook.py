@@ -73,9 +73,9 @@ def run(path: Path, way: str, width: int) -> dict[str, Any]:
             codes = sae.dictionary.codes(taken[str(sae.hook)])
             if width:
                 codes = Codes(codes.dense()[:, :width].copy(), None, width)
-            given = codes if way == "ours" else torch.as_tensor(codes.dense())
+            given: Any = codes if way == "ours" else torch.as_tensor(codes.dense())
             before = time.process_time()
-            method.add(row, name, given)  # type: ignore[arg-type]
+            method.add(row, name, given)
             spent += time.process_time() - before
         before = time.process_time()
         top = method.top()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from .errors import BadInput
 
@@ -44,8 +45,8 @@ class Settings:
     def from_env(cls, env: dict[str, str] | None = None) -> Settings:
         """Read the environment. Raises BadInput for a value that does not parse."""
         env = dict(os.environ) if env is None else env
-        values = {name: _parse(name, default, env.get(f"EARMARK_{name.upper()}")) for name, default, _ in SETTINGS}
-        return cls(**values)  # type: ignore[arg-type]
+        values: dict[str, Any] = {name: _parse(name, default, env.get(f"EARMARK_{name.upper()}")) for name, default, _ in SETTINGS}
+        return cls(**values)
 
 
 def _parse(name: str, default: object, text: str | None) -> object:

@@ -55,7 +55,8 @@ def first_sentence(path: Path) -> str:
     """Of a module's docstring, on one line."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     paragraph = " ".join(text.split("\n\n")[0].split())
-    return re.match(r"(.+?[.!?])(\s|$)|(.*)", paragraph)[0].strip()  # type: ignore[index]
+    found = re.match(r".+?[.!?](?=\s|$)", paragraph)
+    return (found[0] if found else paragraph).strip()
 
 
 def map_of_files() -> str:

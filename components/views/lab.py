@@ -124,7 +124,8 @@ class LabPage:
         """What stands at each position."""
         if self.run.passage is not None:
             return [self.run.passage.shown_at(at) for at in range(len(self.run.passage.tokens))]
-        grid = self.run.clip.grid  # type: ignore[union-attr]
+        assert self.run.clip is not None, "a run is over a passage or over a clip"
+        grid = self.run.clip.grid
         return [prose.seconds(grid.start_s(frame)) for frame in range(grid.n_frames)]
 
     @property

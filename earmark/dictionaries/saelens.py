@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import BadInput, MissingWeights
 from ..raw import part
 from ..tensors import save_file
+from .activations import Activation
 from .base import SparseAutoencoder
 from .checkpoint import MEAN_NORM, RAW, Checkpoint, Publisher, lay, made, named_hook, vector, whole
 from .files import Found
@@ -28,7 +29,7 @@ from .norms import InputNorm, NormKind
 FORMAT = "saelens"
 PUBLISHER = Publisher("SAELens", "cfg.json, sae_weights.safetensors", "https://github.com/decoderesearch/SAELens")
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Activation] = {
     "standard": "relu",
     "topk": "topk",
     "abstopk": "abstopk",
@@ -72,7 +73,7 @@ def load(found: Found) -> Checkpoint:
         W_dec if factor is None else W_dec * factor,
         torch.zeros(n) if gates else vector(found, "b_enc"),
         b_dec,
-        activation=activation,  # type: ignore[arg-type]
+        activation=activation,
         k=(k if activation == "batchtopk" else whole(k)) if "topk" in activation else None,
         threshold=_threshold(found) if activation in ("jumprelu", "batchtopk") else None,
         b_pre=b_dec if config.get("apply_b_dec_to_input", True) and not transcoder else None,

@@ -11,13 +11,14 @@ import re
 from typing import Any
 
 from ..errors import BadInput
+from .activations import Activation
 from .base import SparseAutoencoder
 from .checkpoint import Checkpoint, Publisher, block_output, lay, made, vector, whole
 from .files import Found
 
 FORMAT = "sparsify"
 PUBLISHER = Publisher("sparsify (Eleuther)", "<hookpoint>/cfg.json, sae.safetensors", "https://github.com/EleutherAI/sparsify")
-_ACTIVATIONS = {"topk": "topk", "groupmax": "groupmax"}
+_ACTIVATIONS: dict[str, Activation] = {"topk": "topk", "groupmax": "groupmax"}
 
 
 def recognises(found: Found) -> bool:
@@ -39,7 +40,7 @@ def load(found: Found) -> Checkpoint:
         lay(found, "W_dec", n, len(b_dec)),
         b_enc,
         b_dec,
-        activation="abstopk" if config.get("signed") else _ACTIVATIONS[named],  # type: ignore[arg-type]
+        activation="abstopk" if config.get("signed") else _ACTIVATIONS[named],
         k=whole(config["k"]),
         b_pre=None if config.get("transcode") else b_dec,
         W_skip=found.tensors.get("W_skip"),

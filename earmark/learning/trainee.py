@@ -127,8 +127,8 @@ class Trainee(torch.nn.Module, ABC):
         b_enc = b_enc - b_dec @ W_enc if pre_bias else b_enc
         norms = lengths(self.W_dec).clamp_min(TINY)
         whole = W_enc * norms  # the input's 1 / scale and the values' scale cancel
-        folded = (whole, self.W_dec / norms[:, None], b_enc * norms * self.scale - self.mean @ whole, b_dec * self.scale + self.mean)
-        return tuple(t.detach().cpu() for t in folded)  # type: ignore[return-value]
+        W_dec, b_enc = self.W_dec / norms[:, None], b_enc * norms * self.scale - self.mean @ whole
+        return whole.detach().cpu(), W_dec.detach().cpu(), b_enc.detach().cpu(), (b_dec * self.scale + self.mean).detach().cpu()
 
 
 def mean_and_scale(x: Positions, settings: TrainSettings) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from ....errors import unknown
 from ....speech import Speech
@@ -119,7 +119,7 @@ def source(name: str) -> Module:
     modules = {n: module for n, module, _ in SOURCES}
     if name not in modules:
         raise unknown("source", name, modules)
-    return importlib.import_module(f"{__name__}.{modules[name]}")  # type: ignore[return-value]
+    return cast(Module, importlib.import_module(f"{__name__}.{modules[name]}"))
 
 
 def media_type_of(data: bytes) -> str:

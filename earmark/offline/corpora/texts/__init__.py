@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from ....errors import unknown
 from ..sources import About, Broken, Options
@@ -56,4 +56,4 @@ def text_source(name: str) -> TextModule:
     modules = {n: module for n, module, _ in TEXT_SOURCES}
     if name not in modules:
         raise unknown("source of texts", name, modules)
-    return importlib.import_module(f"{__name__}.{modules[name]}")  # type: ignore[return-value]
+    return cast(TextModule, importlib.import_module(f"{__name__}.{modules[name]}"))
