@@ -165,11 +165,9 @@ def _fetch(source: HubFiles, settings: Settings, kind: RepoKind, terms: Terms, c
 
 def fetched(repo: str, name: str, kind: RepoKind, revision: str | None, bar: Any = None) -> Path:
     """One file of the Hub, in the client's cache. bar: a class of tqdm's, the client's own by default."""
-    from huggingface_hub import HfApi
+    from huggingface_hub import hf_hub_download  # pyright: ignore[reportUnknownVariableType] -- its class of bars is a bare type[tqdm]
 
-    # its class of progress bars is a bare type[tqdm] there
-    download = HfApi().hf_hub_download  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return Path(download(repo, name, repo_type=kind, revision=revision, etag_timeout=ANSWER_S, tqdm_class=bar))
+    return Path(hf_hub_download(repo, name, repo_type=kind, revision=revision, etag_timeout=ANSWER_S, tqdm_class=bar))
 
 
 def remote_files(source: HubFiles, kind: RepoKind = "model") -> list[RemoteFile]:
@@ -200,9 +198,9 @@ def _listing(repo: str, revision: str, kind: RepoKind) -> tuple[str, list[str]]:
 
 
 def _head(repo: str, name: str, revision: str, kind: RepoKind) -> RemoteFile:
-    from huggingface_hub import HfApi, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url  # pyright: ignore[reportUnknownVariableType] -- its user_agent is a bare dict
 
-    told = HfApi().get_hf_file_metadata(url=hf_hub_url(repo, name, repo_type=kind, revision=revision), timeout=ANSWER_S)
+    told = get_hf_file_metadata(hf_hub_url(repo, name, repo_type=kind, revision=revision), timeout=ANSWER_S)
     if not told.commit_hash or not told.etag:
         raise MissingWeights(f"what answered for {repo} is no Hub: it named neither commit nor digest of {name}")
     return RemoteFile(name, told.size or 0, told.commit_hash, told.etag)
@@ -222,7 +220,7 @@ def _bar(clock: Clock) -> Any:
     """A progress bar of the client's kind that shows nothing and tells the clock."""
     from tqdm import tqdm
 
-    class Bar(tqdm[Any]):
+    class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument] -- it takes none when it runs
         def __init__(self, *args: Any, **options: Any):
             options.pop("name", None)
             super().__init__(*args, **{**options, "disable": True})  # pyright: ignore[reportUnknownMemberType] -- its further keywords are open
