@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import gradio as gr
 
@@ -87,11 +87,15 @@ def asked(function: Callable[P, T]) -> Callable[P, T]:
 
 def _refuse_addresses(value: object) -> None:
     """Gradio would fetch what lies at an address that is given in place of a file, of whatever size, for whoever asks."""
+    parts: list[object] = []
     if isinstance(value, dict):
-        if str(value.get("path", "")).lower().startswith(("http:", "https:")) and "meta" in value:
+        given = cast("dict[object, object]", value)
+        if str(given.get("path", "")).lower().startswith(("http:", "https:")) and "meta" in given:
             raise gr.Error("An address is given in place of a file. Send the file itself.", print_exception=False)
-        value = list(value.values())
-    for inner in value if isinstance(value, (list, tuple)) else ():
+        parts = list(given.values())
+    elif isinstance(value, (list, tuple)):
+        parts = list(cast("list[object]", value))
+    for inner in parts:
         _refuse_addresses(inner)
 
 
@@ -101,7 +105,7 @@ class Discreet(Stateless):
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         try:
             _refuse_addresses(kwargs.get("inputs", args[1:2]))
-            return await super().process_api(*args, **kwargs)
+            return await super().process_api(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] -- some of its parameters are open
         except gr.Error:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, its words stay out of the log

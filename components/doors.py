@@ -14,7 +14,7 @@ import secrets
 import tempfile
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -207,7 +207,7 @@ def swept(every_s: float = FORGET_S[0]) -> Callable[[object], AbstractAsyncConte
             await asyncio.sleep(every_s)
 
     @asynccontextmanager
-    async def lifespan(app: object) -> AsyncIterator[None]:
+    async def lifespan(app: object) -> AsyncGenerator[None]:
         task = asyncio.create_task(again())
         try:
             yield

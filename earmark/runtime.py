@@ -163,7 +163,7 @@ class Runtime:
 
         return self._get(("model", slug), load, lambda m: m.n_bytes)
 
-    def _loaded(self, family: str, files: ModelFiles) -> LoadedModel:
+    def _loaded(self, family: str, files: ModelFiles) -> LoadedModel[Any, Any]:
         n_needed = n_bytes_needed(files.paths)
         self._leave(n_needed)
         check_memory(files.slug, n_needed)

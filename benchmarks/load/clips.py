@@ -60,7 +60,8 @@ def _write(folder: Path, n: int) -> None:
     from earmark.shelf.store import Store
 
     material = Material()
-    store, slug, listed = Store(material.settings), material.default.slug, []
+    store, slug = Store(material.settings), material.default.slug
+    listed: list[dict[str, Any]] = []
     for _, sample, _ in material.clips(n):
         data, kind = material.corpus.audio(sample)
         path = folder / f"{sample}.{kind.rsplit('/', 1)[-1].replace('mpeg', 'mp3')}"

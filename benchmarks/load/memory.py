@@ -6,7 +6,6 @@ import threading
 import time
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.figures import memory_mb
 
@@ -38,5 +37,5 @@ class Memory:
         """(least MB, most MB, MB a minute along a straight line) from a moment on."""
         samples = np.array([s for s in self.samples if s[0] >= begin], np.float64)
         minutes, values = (samples[:, 0] - samples[0, 0]) / 60, samples[:, 1]
-        line: NDArray[np.float64] = np.polyfit(minutes, values, 1) if len(values) > 2 else np.zeros(2)
-        return float(values.min()), float(values.max()), float(line[0])
+        centred = minutes - minutes.mean()
+        return float(values.min()), float(values.max()), float(centred @ values / (centred @ centred)) if len(values) > 2 else 0.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from earmark.errors import EarmarkError, NotFound
 from earmark.links import BrowseView, Link
 from earmark.phones import IPA, in_ipa, shown_label
-from earmark.shelf.store import Store
+from earmark.shelf.store import Store, rows_of
 from earmark.units import UnitId
 from earmark.web.find import Found, clips_saying, find, query_of
 
@@ -161,4 +161,4 @@ def placed_row(store: Store, unit: UnitId, why: str = "") -> tuple[str, Row]:
     if not 0 <= unit.index < len(frame):
         raise NotFound(f"{unit.dictionary} has units 0 to {len(frame) - 1}; {unit.index} is none of them.")
     corpus = store.corpus(store.dictionary(unit.dictionary).corpus)
-    return _name(store, unit.dictionary), unit_row(entry, corpus, frame.iloc[unit.index].to_dict(), float(frame["peak"].max()) or 1.0, why)
+    return _name(store, unit.dictionary), unit_row(entry, corpus, rows_of(frame.iloc[[unit.index]])[0], float(frame["peak"].max()) or 1.0, why)

@@ -10,7 +10,7 @@ from earmark.errors import EarmarkError
 from earmark.links import Link
 from earmark.phones import shown_label
 from earmark.shelf.catalog import DictionaryEntry
-from earmark.shelf.store import Store, said_at
+from earmark.shelf.store import Store, rows_of, said_at
 from earmark.units import UnitHit
 
 from .. import prose
@@ -86,8 +86,7 @@ def known_units(store: Store, slug: str, units: list[int]) -> dict[int, dict[str
         frame, corpus = store.units_frame(slug), store.corpus(store.dictionary(slug).corpus)
     except EarmarkError:
         return {}
-    rows = frame.iloc[units].to_dict("records")
-    known = [{str(name): value for name, value in row.items()} for row in rows]
+    known = rows_of(frame.iloc[units])
     return {int(r["unit"]): r | {"heard": tuple(said_at(corpus, *place) for place in zip(r["strongest"], r["peaks_at"], strict=True))} for r in known}
 
 

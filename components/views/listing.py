@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from earmark.errors import EarmarkError, NotFetched
 from earmark.links import Link
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
-from earmark.shelf.store import Store
+from earmark.shelf.store import Store, rows_of
 from earmark.web.find import Matches, matches
 
 from .. import prose
@@ -136,7 +136,7 @@ def browse_page(store: Store, link: Link) -> BrowsePage:
     link = replace(link, browse=replace(link.browse, page=page))
     part = found.iloc[(page - 1) * ROWS_A_PAGE : page * ROWS_A_PAGE]
     top = float(frame["peak"].max()) or 1.0
-    rows = tuple(unit_row(dictionary.entry, corpus, r, top, asked.found(r["unit"]).why if asked else "") for r in part.to_dict("records"))
+    rows = tuple(unit_row(dictionary.entry, corpus, r, top, asked.found(r["unit"]).why if asked else "") for r in rows_of(part))
     best = _hero(frame)
     hero = unit_row(dictionary.entry, corpus, best, top) if best else None
     return BrowsePage(
@@ -220,7 +220,7 @@ def select_units(frame: pd.DataFrame, link: Link, asked: Matches | None = None) 
     return frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable", na_position="last")
 
 
-def _hero(frame: pd.DataFrame) -> dict[Hashable, Any] | None:
+def _hero(frame: pd.DataFrame) -> dict[str, Any] | None:
     """The unit that the first button plays: much in common between its strongest transcripts, neither rare nor everywhere."""
     few = frame[(~frame["dead"]) & frame["density"].between(0.0002, 0.02) & (frame["n_samples"] >= 20)]
     if few.empty:
@@ -228,7 +228,7 @@ def _hero(frame: pd.DataFrame) -> dict[Hashable, Any] | None:
     if few.empty:
         return None
     best = few.sort_values(["common", "peak"], ascending=False)
-    return best.iloc[0].to_dict()
+    return rows_of(best.iloc[:1])[0]
 
 
 def _pages(link: Link, n_pages: int) -> tuple[tuple[str, str | None], ...]:

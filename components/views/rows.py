@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Row:
     dictionary: str
 
 
-def unit_row(entry: DictionaryEntry, corpus: Corpus, row: Mapping[Hashable, Any], top: float, why: str = "") -> Row:
+def unit_row(entry: DictionaryEntry, corpus: Corpus, row: Mapping[str, Any], top: float, why: str = "") -> Row:
     """What a list shows of one unit: a row of `Store.units_frame`, `top` the largest peak of the dictionary."""
     unit = int(row["unit"])
     match = None

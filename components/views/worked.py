@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from earmark.errors import EarmarkError
 from earmark.links import BrowseView, Link
-from earmark.shelf.store import Store
+from earmark.shelf.store import Store, rows_of
 
 from .rows import Row, unit_row
 
@@ -32,4 +32,4 @@ def worked_examples(store: Store, link: Link) -> tuple[Worked, ...]:
         return ()
     top = float(frame["peak"].max()) or 1.0
     there = [s for s in entry.suggestions if 0 <= s.unit < len(frame)]
-    return tuple(Worked(unit_row(entry, corpus, frame.iloc[s.unit].to_dict(), top), s.note, s.unclear) for s in there)
+    return tuple(Worked(unit_row(entry, corpus, rows_of(frame.iloc[[s.unit]])[0], top), s.note, s.unclear) for s in there)

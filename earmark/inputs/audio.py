@@ -171,7 +171,7 @@ def _with_av(data: bytes) -> Iterator[np.ndarray]:
             if not container.streams.audio:
                 raise _CannotRead("no sound in it")
             stream = container.streams.audio[0]
-            if stream.codec_context is None:
+            if getattr(stream, "codec_context", None) is None:  # its stubs know of no such stream
                 raise _CannotRead("no decoder for it")
             yield np.array((stream.rate, stream.channels))
             to_float = av.AudioResampler(format="fltp")

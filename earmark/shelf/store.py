@@ -192,6 +192,11 @@ def _hit(d: Dictionary, corpus: Corpus, row: int, peak: float, at: int) -> Hit:
     return Hit(corpus.ids[row], peak, at_s, corpus.transcripts[row], corpus.durations_s[row], at, corpus.tokens_in(row))
 
 
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of such a frame, each as values by column."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 def said_at(corpus: Corpus, row: int, at: int) -> str:
     """What is said in a sound; of a text the word at a position."""
     return corpus.word_at(row, at) if corpus.is_text else corpus.transcripts[row]

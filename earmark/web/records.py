@@ -19,7 +19,7 @@ from ..errors import EarmarkError, NotFound
 from ..links import media_href
 from ..passages import around
 from ..shelf.pairs import Pair
-from ..shelf.store import Store
+from ..shelf.store import Store, rows_of
 from ..shelf.tables import read_manifest
 from ..units import Analysis, TextAnalysis, TokenGrid, UnitId
 from .pictures import window
@@ -257,7 +257,7 @@ def units_rows(store: Store, slug: str) -> list[dict[str, Any]]:
     """One row a unit, for exports."""
     frame = store.units_frame(slug).drop(columns=["strongest", "peaks_at"])
     whole = {"unit", "n_samples", "match_unit"}
-    return [{str(k): _cell(v, k in whole) for k, v in row.items()} for row in frame.to_dict("records")]
+    return [{name: _cell(value, name in whole) for name, value in row.items()} for row in rows_of(frame)]
 
 
 def list_rows(store: Store, units: Iterable[UnitId]) -> list[dict[str, Any]]:

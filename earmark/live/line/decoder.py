@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from importlib import import_module
 from typing import IO, Any, TypeVar
 
 import numpy as np
@@ -146,7 +147,7 @@ def serve() -> None:
     os.dup2(2, 1)
     _bound_memory()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    import soxr  # noqa: F401 so that no visitor waits for it
+    import_module("soxr")  # so that no visitor waits for it
 
     answers.write(b"ready\n")
     answers.flush()
