@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""Functions of torch and safetensors that say less of their types than they know, with their types said; the rules on unknown ones are off here alone."""
+"""Functions of torch and safetensors that say less of their types than they know, with their types said."""
 
 from __future__ import annotations
 
