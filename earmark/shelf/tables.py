@@ -271,6 +271,7 @@ def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> Parq
     found = file.schema_arrow
     if found.names != [name for name in spec.schema.names if name in found.names or name not in spec.added]:
         raise BadTable(f"{name} has other columns than this Earmark reads. Build it again.")
-    if other := [name for name in found.names if found.field(name).type != spec.schema.field(name).type]:
+    known = dict(zip(spec.schema.names, spec.schema.types, strict=True))
+    if other := [name for name, type_ in zip(found.names, found.types, strict=True) if type_ != known[name]]:
         raise BadTable(f"{name} has columns of other types than this Earmark reads: {', '.join(other)}. Build it again.")
     return file
