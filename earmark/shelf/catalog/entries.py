@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import BadInput, unknown
+from ...raw import is_object
 from ...units import Kind
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
@@ -26,7 +27,7 @@ class HubFiles:
     """paths inside the repository; `*` stands for any part of a name"""
     revision: str = "main"
     """a branch, a tag, or a commit's 40 digits"""
-    sha256: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict[str, str])
     """digests of files, by path, where they are known"""
 
 
@@ -136,9 +137,9 @@ class Catalog:
     models: dict[str, ModelEntry]
     corpora: dict[str, CorpusEntry]
     dictionaries: dict[str, DictionaryEntry]
-    guests: dict[str, DictionaryEntry] = field(default_factory=dict)
+    guests: dict[str, DictionaryEntry] = field(default_factory=dict[str, DictionaryEntry])
     """dictionaries of one visit: found by who knows their slugs, in no list, and gone after it"""
-    faults: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict[str, str])
     """entries that cannot be used, such as dictionaries.my-slug -> the sentence that says why; the others are not the worse for it"""
 
     def model(self, slug: str) -> ModelEntry:
@@ -152,7 +153,7 @@ class Catalog:
                 manifest = json.loads(made.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise BadInput(f"The manifest of '{slug}' cannot be read ({type(error).__name__}). Make the corpus again.") from None
-            if isinstance(manifest, dict) and manifest.get("what") == "corpus":
+            if is_object(manifest) and manifest.get("what") == "corpus":
                 told = (("title", slug), ("modality", "audio"), ("licence", ""), ("source", ""))
                 return CorpusEntry(slug, *(manifest.get(name, usual) for name, usual in told))
         return self._get("corpus", self.corpora, slug)

@@ -10,9 +10,10 @@ from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ...errors import BadInput
+from ...raw import is_object
 from ...units import KINDS
 from .entries import SLUG, Catalog, CorpusEntry, DictionaryEntry, HubFiles, HubTables, ModelEntry, PackageFile, Suggestion
 
@@ -73,7 +74,7 @@ def _fault_of(d: DictionaryEntry, models: dict[str, ModelEntry], faults: dict[st
 
 def _section(raw: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
     section = raw.get(name, {})
-    if not isinstance(section, dict) or not all(isinstance(v, dict) for v in section.values()):
+    if not is_object(section) or not all(is_object(v) for v in section.values()):
         raise BadInput(f"catalog.toml: {name} must be tables such as [{name}.my-slug].")
     return section
 
@@ -81,7 +82,7 @@ def _section(raw: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
-def check_repo(repo: str) -> str:
+def check_repo(repo: object) -> str:
     """The name of a Hub repository. Raises BadInput unless it is owner/name."""
     if not isinstance(repo, str) or not _REPO.fullmatch(repo) or ".." in repo or "--" in repo:
         raise BadInput(f"'{str(repo)[:100]}' is no Hub repository: owner/name is needed, such as pavanyellow/wave-sae.")
@@ -96,7 +97,7 @@ def check_inside(path: str) -> str:
 
 
 def _hub_files(value: dict[str, Any]) -> HubFiles:
-    found = HubFiles(**{**value, "files": tuple(value.get("files", ())), "sha256": dict(value.get("sha256", {}))})
+    found = HubFiles(**dict[str, Any](value, files=tuple(value.get("files", ())), sha256=dict(value.get("sha256", {}))))
     _check_types(found)
     check_repo(found.repo)
     for path in found.files:
@@ -165,9 +166,10 @@ def _fits(value: object, hint: Any) -> bool:
     if get_origin(hint) in (Union, UnionType):
         return any(_fits(value, part) for part in parts)
     if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(_fits(one, parts[0]) for one in value)
+        return isinstance(value, tuple) and all(_fits(one, parts[0]) for one in cast("tuple[object, ...]", value))
     if get_origin(hint) is dict:
-        return isinstance(value, dict) and all(_fits(one, part) for item in value.items() for one, part in zip(item, parts, strict=True))
+        items = cast("dict[object, object]", value).items() if isinstance(value, dict) else None
+        return items is not None and all(_fits(one, part) for item in items for one, part in zip(item, parts, strict=True))
     if get_origin(hint) is Literal:
         return isinstance(value, str)  # which of them is told with the valid ones
     if hint is int:
