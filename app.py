@@ -48,7 +48,7 @@ def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
         endpoints(context.store)
         model_endpoints(context.desk)
     demo.queue(max_size=MAX_WAITING)
-    demo._queue.sleep_when_free, demo._queue.progress_update_sleep_when_free = LOOKS_S
+    demo._queue.sleep_when_free, demo._queue.progress_update_sleep_when_free = LOOKS_S  # pyright: ignore[reportPrivateUsage] -- Gradio offers no other way
     return demo, page
 
 

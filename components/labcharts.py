@@ -37,7 +37,7 @@ def losses_figure(losses: Mapping[str, NDArray[np.floating]]) -> Chart:
     chart.update_xaxes(title="step")
     chart.update_yaxes(title="loss", type="log", dtick=1, tickformat="~g")  # powers of ten alone
     ways = [f"{LOSSES[name]} from {prose.short(float(line[0]))} to {prose.short(float(line[-1]))}" for name, line in losses.items()]
-    return tell(chart, f"Losses over {len(next(iter(losses.values()), []))} steps: {'; '.join(ways)}.")
+    return tell(chart, f"Losses over {max(map(len, losses.values()), default=0)} steps: {'; '.join(ways)}.")
 
 
 def heat_figure(values: NDArray[np.floating], units: Sequence[int], places: Sequence[str], axis: str) -> Chart:
@@ -54,7 +54,7 @@ def heat_figure(values: NDArray[np.floating], units: Sequence[int], places: Sequ
     chart.update_yaxes(
         autorange="reversed", showgrid=False, showticklabels=len(units) <= MAX_NAMED, type="category", title="" if len(units) <= MAX_NAMED else "latents"
     )
-    place, row = np.unravel_index(int(values.argmax()), values.shape) if values.size else (0, 0)
+    place, row = (int(n) for n in np.unravel_index(int(values.argmax()), values.shape)) if values.size else (0, 0)
     top = f": the largest value is {prose.short(float(values[place, row]))}, of latent {units[row]} at {axis[:-1]} {place}" if values.size else ""
     return tell(chart, f"Values of {len(units)} latents at {len(places)} {axis}{top}.")
 

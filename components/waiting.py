@@ -28,7 +28,7 @@ def telling(progress: gr.Progress) -> Tell:
     blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
 
     def gone() -> bool:
-        event = blocks._queue.event_ids_to_events.get(event_id) if blocks and event_id else None
+        event = blocks._queue.event_ids_to_events.get(event_id) if blocks and event_id else None  # pyright: ignore[reportPrivateUsage]
         return event is not None and not event.alive
 
     def tell(share: float, words: str) -> None:

@@ -88,7 +88,7 @@ class Turn(Generic[T]):
     kind: Kind
     begun: threading.Event = field(default_factory=threading.Event)
     begun_at: float = 0.0
-    done: Future[T] = field(default_factory=Future)
+    done: Future[T] = field(default_factory=Future[T])
 
 
 class Turns:
