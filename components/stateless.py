@@ -14,6 +14,8 @@ import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.state_holder import SessionState
 
+from .events import unchanged
+
 N_VISITS = 200
 """of which Gradio keeps what it keeps; to come back after as many others changes nothing"""
 
@@ -55,15 +57,16 @@ class Stateless(gr.Blocks):
     async def postprocess_data(self, block_fn: BlockFunction, predictions: list[Any] | dict[Any, Any], state: SessionState | None) -> list[Any]:
         """What the page is sent for each output of an event, in their order."""
         if len(block_fn.outputs) < 2 or not isinstance(predictions, (list, tuple)):
-            return await super().postprocess_data(block_fn, predictions, self._empty.fresh())
+            return await super().postprocess_data(block_fn, predictions, self._empty.fresh())  # pyright: ignore[reportUnknownMemberType]
         ids = [block._id for block in block_fn.outputs]
-        stays = [isinstance(value, dict) and value == gr.skip() for value in predictions]
+        stays = [isinstance(value, dict) and value == unchanged() for value in predictions]
         made = [n for n, stay in enumerate(stays) if not stay or ids[n] not in self._unchanged]
         sent = [self._unchanged.get(id_) for id_ in ids]
         if made:
             part = copy.copy(block_fn)
             part.outputs, values = [block_fn.outputs[n] for n in made], [predictions[n] for n in made]
-            for n, value in zip(made, await super().postprocess_data(part, values if len(values) > 1 else values[0], self._empty.fresh()), strict=True):
+            shown = await super().postprocess_data(part, values if len(values) > 1 else values[0], self._empty.fresh())  # pyright: ignore[reportUnknownMemberType]
+            for n, value in zip(made, shown, strict=True):
                 sent[n] = value
         self._unchanged.update({ids[n]: sent[n] for n in made if stays[n]})
         return sent
