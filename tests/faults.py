@@ -55,9 +55,9 @@ class Case:
         return tree(settings.data), tree(self.hub) if self.hub else {}
 
     def run(self, settings: Settings) -> float:
-        """Seconds that the command takes. Raises where it fails."""
-        began_at = time.monotonic()
-        ended = wait(self.start(settings), settings)
+        """Seconds that the command takes once it is at work. Raises where it fails."""
+        process, began_at = self.start(settings), time.monotonic()
+        ended = wait(process, settings)
         assert ended.status == 0, f"{self.name}: {ended.said[-500:]}"
         return time.monotonic() - began_at
 
