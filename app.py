@@ -20,13 +20,13 @@ from components.asked import Discreet
 from components.bridge import Context, FirstView, Page, build_page, wire
 from components.card import page_head, page_style
 from components.closed import closed_options, closed_page
-from components.doors import FORGET_S, Doors, misfit, own_folder, swept
-from components.frame import Frame
-from components.headers import SafeHeaders
+from components.host.doors import FORGET_S, Doors, misfit, own_folder, swept
+from components.host.frame import Frame
+from components.host.headers import SafeHeaders
+from components.host.stateless import N_VISITS
+from components.host.waiting import N_THREADS
 from components.programs import endpoints, model_endpoints
-from components.stateless import N_VISITS
 from components.theme import THEME
-from components.waiting import N_THREADS
 from earmark.api import routes
 from earmark.errors import BadInput, EarmarkError
 from earmark.live.desk import Desk

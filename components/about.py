@@ -12,7 +12,7 @@ from earmark.shelf.hub import Terms
 
 from .bridge import Context
 from .card import render
-from .events import when_any
+from .host.events import when_any
 from .plots import density_figure
 from .views.listing import choices
 

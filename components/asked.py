@@ -14,8 +14,8 @@ import gradio as gr
 from earmark.errors import BadInput, EarmarkError
 from earmark.parameters import flag
 
-from .doors import UNEXPECTED, note
-from .stateless import Stateless
+from .host.doors import UNEXPECTED, note
+from .host.stateless import Stateless
 
 P = ParamSpec("P")
 T = TypeVar("T")

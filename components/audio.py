@@ -17,12 +17,12 @@ from earmark.live.line.turns import Tell
 from .bridge import Context
 from .card import render
 from .editing import build_runs, hear_edits
-from .events import told, when
-from .uploads import uploaded
+from .host.events import told, when
+from .host.uploads import uploaded
+from .host.waiting import MODEL, READING, telling
 from .views.clip import clip_view, form_view, hits_view, sample_view
 from .views.edited import speech_result
 from .views.edits import panel_on
-from .waiting import MODEL, READING, telling
 
 NAME = "audio"
 TITLE = "Audio"

@@ -33,8 +33,8 @@ from earmark.shelf.store import Store
 
 from .card import page_head, page_style, render
 from .embed import embed_headers, embed_page, is_embedded
-from .events import unchanged, when
-from .headers import page_policy
+from .host.events import unchanged, when
+from .host.headers import page_policy
 from .views.address import settle
 
 MAX_QUERY = 12_000

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .card import page_style, render
-from .doors import Doors
-from .frame import Frame
-from .headers import OWN_ROOMS, SafeHeaders
+from .host.doors import Doors
+from .host.frame import Frame
+from .host.headers import OWN_ROOMS, SafeHeaders
 from .theme import THEME
 
 

@@ -16,11 +16,11 @@ from .audio import said
 from .bridge import Context
 from .card import render
 from .charts import densities_figure, held_figure, positive_figure, scores_figure
-from .events import told, when
+from .host.events import told, when
+from .host.waiting import MODEL, telling
 from .plots import timeline_figure
 from .views.pair import Own, pair_page
 from .views.whole import WholePage, whole_page
-from .waiting import MODEL, telling
 
 NAME = "compare"
 TITLE = "Compare"

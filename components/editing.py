@@ -19,10 +19,10 @@ from earmark.units import UnitId
 
 from .bridge import MAX_QUERY, Context
 from .card import render
-from .events import told, when
+from .host.events import told, when
+from .host.waiting import CONTINUED, MODEL, telling
 from .views.address import settle
 from .views.continued import LENGTHS, MAX_SEED, continued_view
-from .waiting import CONTINUED, MODEL, telling
 
 Asked = Mapping[str, Any]
 Work = Callable[[Desk, Asked, Link, Tell], None]

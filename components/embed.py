@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .card import page_head, page_style, render
-from .headers import EVERYWHERE, embed_policy
+from .host.headers import EVERYWHERE, embed_policy
 
 NAME = "embed"
 TABS = ("feature",)

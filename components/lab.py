@@ -20,11 +20,11 @@ from earmark.presets import DEFAULT_PRESET, MAX_LAB_TEXT, PRESETS, LabView
 
 from .bridge import Context
 from .card import render
-from .events import told, unchanged, when
+from .host.events import told, unchanged, when
+from .host.uploads import uploaded
+from .host.waiting import READING
 from .labcharts import heat_figure, losses_figure, means_figure, scatter_figure, weights_figure
-from .uploads import uploaded
 from .views.lab import LabPage, lab_form, lab_page, source_name
-from .waiting import READING
 
 NAME = "lab"
 TITLE = "Lab"

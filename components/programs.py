@@ -17,9 +17,9 @@ from earmark.web.find import find, found_json
 from earmark.web.records import analysis_json, pair_json, text_analysis_json
 
 from .asked import asked
-from .events import published
-from .uploads import uploaded
-from .waiting import PROGRAMS, telling
+from .host.events import published
+from .host.uploads import uploaded
+from .host.waiting import PROGRAMS, telling
 
 
 def endpoints(store: Store) -> None:

@@ -18,14 +18,14 @@ from earmark.live.texts.passage import Passage
 from .bridge import Context
 from .card import render
 from .editing import build_continued, build_runs, read_edits
-from .events import told, when
-from .uploads import uploaded
+from .host.events import told, when
+from .host.uploads import uploaded
+from .host.waiting import MODEL, telling
 from .views.beside import beside_view, words_view
 from .views.continued import continued_view
 from .views.edited import text_result
 from .views.edits import panel_on
 from .views.passage import analysis_of, passage_view, read_form, read_hits, sorted_link
-from .waiting import MODEL, telling
 
 NAME = "text"
 TITLE = "Text"

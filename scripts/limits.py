@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.doors import FORGET_S, MAX_BODY_BYTES, MAX_TAKEN_BYTES
+from components.host.doors import FORGET_S, MAX_BODY_BYTES, MAX_TAKEN_BYTES
 from earmark import edits, experiments, links, lists
 from earmark.dictionaries.files import MAX_UNPACKED
 from earmark.inputs import audio, text, textfile

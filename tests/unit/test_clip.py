@@ -17,7 +17,7 @@ import soundfile as sf
 
 from components.audio import answer_to, ticket_for
 from components.card import render
-from components.uploads import uploaded
+from components.host.uploads import uploaded
 from components.views.clip import HitsView, form_view, hits_view
 from components.views.firing import N_HITS
 from earmark.errors import BadInput, EarmarkError, NotFound
@@ -215,7 +215,7 @@ def test_the_longest_unused_makes_room():
 
 
 def test_clips_are_kept_for_less_than_an_hour():
-    from components.doors import FORGET_S
+    from components.host.doors import FORGET_S
 
     assert Kept().max_age_s < 3600 and sum(FORGET_S) < 3600
 

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from components.frame import N_NAMES, Frame
+from components.host.frame import N_NAMES, Frame
 
 
 def counted(middleware: bool, status: int = 200) -> tuple[TestClient, list[str]]:

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from components.headers import PLAIN_POLICY, SafeHeaders, embed_policy, page_policy
+from components.host.headers import PLAIN_POLICY, SafeHeaders, embed_policy, page_policy
 from scripts.space_rules import header_problems
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from components.doors import UNEXPECTED
+from components.host.doors import UNEXPECTED
 from earmark.live.desk import Desk
 from earmark.settings import Settings
 from earmark.shelf.store import Store

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 from gradio.state_holder import SessionState
 
-from components.stateless import Stateless
+from components.host.stateless import Stateless
 
 FIGURE = go.Figure(go.Scatter(y=[1, 2]))
 

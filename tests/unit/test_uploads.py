@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from components import doors
-from components.doors import own_folder, sweep, taken_folder
+from components.host import doors
+from components.host.doors import own_folder, sweep, taken_folder
 from earmark.live.desk import Desk
 from earmark.settings import Settings
 from earmark.shelf.store import Store
@@ -138,7 +138,7 @@ def test_the_page_looks_through_the_folder_by_itself(page: httpx.Client, folder:
     """Before each upload, and from time to time; this is the first."""
     (folder / "left").mkdir()
     (folder / "left" / "by-an-earlier-process.wav").write_bytes(SOUND)
-    monkeypatch.setattr("components.doors.sweep.__defaults__", (-1.0, *sweep.__defaults__[1:]))  # type: ignore[index]
+    monkeypatch.setattr("components.host.doors.sweep.__defaults__", (-1.0, *sweep.__defaults__[1:]))  # type: ignore[index]
     send(page, name="new.wav")
     assert files(folder) == ["new.wav"]
 
