@@ -97,7 +97,7 @@ def test_a_sound_of_seventy_seconds_is_read_in_windows_and_nothing_is_displaced(
 
 def test_health_answers_from_what_is_stored(ask) -> None:
     _, found, _ = ask("health", "toy-neurons")
-    assert found["l0"] is None and found["fvu"] is None and found["dead"] == 0 and found["n_positions"] > 0
+    assert found["l0"] is None and found["fvu"] is None and found["dead"] == 0 and found["n_positions"] is None and found["n_corpus_positions"] > 0
     _, found, _ = ask("health", "toy-sae")
     silent = [u for u in range(N_UNITS) if ask("search", "toy-sae", u)[1] == []]
     assert 5 in silent and found["dead"] == pytest.approx(len(silent) / N_UNITS)

@@ -137,7 +137,7 @@ def test_the_lab_takes_a_language_model_that_is_here_where_none_is_named(desk: D
 
     texts = Desk(Store(text_settings))
     assert texts.lab.settled(Experiment()).model == "toy-text" and texts.lab.settled(Experiment(model="other")).model == "other"
-    assert desk.lab.settled(Experiment()).model == "", "where only models of sounds are listed, none fits"
+    assert desk.lab.settled(Experiment()).model == "toy", "where only models of sounds are listed, one of them"
     desk.lab.warm(Experiment(model="toy"))
     assert desk.state(SAE).name in ("loading", "ready")
     desk.lab.warm(Experiment(model="nobodys"))
@@ -164,6 +164,7 @@ def test_a_training_that_was_stopped_while_it_waited_does_not_begin(desk: Desk, 
 
 def test_ones_own_clip_over_http(desk: Desk) -> None:
     client = TestClient(Starlette(routes=own_routes(desk)))
+    desk.warm(SAE)
     token = desk.listen(SAE, desk.bring(sound(5, 0.8)))
     clip = desk.kept.get(token)
     answer = client.get(f"/own/{token}/sound.wav")

@@ -74,10 +74,6 @@ def test_a_sound_that_is_too_long_is_cut(desk: Desk, client: TestClient) -> None
     assert run is not None and len(run.values) == MAX_POSITIONS and "its first 10.2 s are used" in run.notices[0]
 
 
-def test_without_a_language_model_one_that_hears_is_proposed(desk: Desk) -> None:
-    assert desk.lab.settled(Experiment()) == Experiment(model="toy")
-
-
 def test_sounds_are_for_models_that_hear(desk: Desk) -> None:
     with pytest.raises(BadInput, match="hears sounds; it reads no text"):
         desk.lab.start(SMALL, desk.lab.text("the cat sat"))

@@ -94,8 +94,8 @@ def test_the_page_says_so_and_works_on(too_big: Settings) -> None:
     assert desk.state("toy-sae").name == "failed" and "toy needs" in desk.state("toy-sae").text
     assert desk.store.dictionary("toy-sae").n_units, "look-ups need no model"
     with pytest.raises(NoMemory, match="suffice for this .* MB more were asked for"):
-        desk.run(lambda: torch.empty(1 << 55))
-    assert desk.run(lambda: 5) == 5
+        desk.run(lambda: torch.empty(1 << 55), "text")
+    assert desk.run(lambda: 5, "text") == 5
 
 
 def test_those_that_nobody_uses_leave_first(house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
