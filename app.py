@@ -32,6 +32,7 @@ from earmark.errors import BadInput, EarmarkError
 from earmark.live.desk import Desk
 from earmark.live.line.turns import MAX_WAITING
 from earmark.settings import Settings
+from earmark.shelf.hub import why_silent
 from earmark.shelf.store import Store
 from earmark.web.own import own_routes
 
@@ -108,7 +109,7 @@ def _told(store: Store) -> str:
     """What an owner wants to find in the log."""
     settings, slugs = store.settings, list(store.catalog.dictionaries)
     there = sum(store.has_tables(slug) for slug in slugs)
-    hub = "the Hub is never asked" if settings.offline else f"the Hub is asked for what is missing, up to {settings.hub_max_mb} MB a visitor"
+    hub = why_silent(settings) or f"the Hub is asked for what is missing, up to {settings.hub_max_mb} MB a visitor"
     limits = f"files up to {settings.max_upload_mb} MB and sounds up to {settings.max_audio_s} s are read"
     return f"{len(slugs)} dictionaries in '{settings.data}', {there} with tables; {hub}; {limits}."
 

@@ -25,4 +25,4 @@ def test_the_log_says_what_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(f"EARMARK_{name}", value)
     opened()
     told = capsys.readouterr().err
-    assert f"4 dictionaries in '{shelf.folder}', 3 with tables; the Hub is never asked; files up to 7 MB" in told
+    assert f"4 dictionaries in '{shelf.folder}', 3 with tables; EARMARK_OFFLINE keeps Earmark from asking the Hub; files up to 7 MB" in told

@@ -62,7 +62,7 @@ def fetch(source: HubFiles, settings: Settings, kind: RepoKind = "model", terms:
     found = at_hand(source, settings, kind)
     if found is not None:
         return found
-    reason = _silent(settings)
+    reason = why_silent(settings)
     if reason is None and terms.allowed:
         clock = Clock(terms.tell)
         try:
@@ -78,7 +78,7 @@ def fetch(source: HubFiles, settings: Settings, kind: RepoKind = "model", terms:
     return found
 
 
-def _silent(settings: Settings) -> str | None:
+def why_silent(settings: Settings) -> str | None:
     """Why the Hub is not asked at all."""
     from huggingface_hub.constants import is_offline_mode
 
@@ -273,7 +273,7 @@ class Listed:
 def list_folder(repo: str, folder: str, revision: str, settings: Settings, kind: RepoKind = "model") -> list[Listed]:
     """What lies in one folder of a repository ('' for its root). Raises MissingWeights with what the Hub said."""
     check_repo(repo)
-    reason = _silent(settings)
+    reason = why_silent(settings)
     if reason:
         raise MissingWeights(f"{repo} would have to be looked up, and {reason}")
     _, names = watched(lambda: _listing(repo, revision, kind), Clock(lambda done, total: None), repo)
