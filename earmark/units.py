@@ -143,6 +143,8 @@ class UnitHit:
     """share of the corpus's positions where the unit is above 0; None without tables"""
     label: str | None = None
     """what the unit responds to, where a label holds"""
+    shown: str | None = None
+    """the label as people read it"""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ def dictionaries(args: Args, settings: Settings) -> None:
 def unit(args: Args, settings: Settings) -> None:
     from ..web.records import card_json
 
-    card = card_json(Store(settings).card(UnitId(args.dictionary, args.index)))
-    lines = [f"{args.dictionary}:{args.index}  {card['label'] or ''}", *(f"  {name}: {value}" for name, value in card["stats"].items())]
+    seen = Store(settings).card(UnitId(args.dictionary, args.index))
+    card = card_json(seen)
+    lines = [f"{args.dictionary}:{args.index}  {seen.label.shown if seen.label else ''}", *(f"  {name}: {value}" for name, value in card["stats"].items())]
     lines += [f"  {e['group']:<6} {e['rank']:>2}  {_peak_line(e)}" for e in card["examples"]]
     show(args, card, lambda: lines)
 
@@ -47,8 +48,8 @@ def search(args: Args, settings: Settings) -> None:
     if args.label is None and args.what is None:
         raise BadInput("search needs something to look for, a dictionary and a unit's number, or --label TEXT.")
     if args.label is not None or args.index is None:
-        found = found_json(find_labels(Store(settings), args.label, args.n) if args.label is not None else find(Store(settings), args.what, args.n))
-        show(args, found, lambda: [f"{f['dictionary']}:{f['unit']:<6}  {f['label'] or '-':<26}  {f['why']}" for f in found])
+        found = find_labels(Store(settings), args.label, args.n) if args.label is not None else find(Store(settings), args.what, args.n)
+        show(args, found_json(found), lambda: [f"{f.dictionary}:{f.unit:<6}  {f.label.shown if f.label else '-':<26}  {f.why}" for f in found])
         return
     hits = hits_json(Store(settings).search(UnitId(args.what, args.index), args.min, args.max, args.absolute, args.n))
     show(args, hits, lambda: [_peak_line(h) for h in hits])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BadInput
 from ..settings import Settings
 from ..shelf.store import Store
-from ..units import Waveform
+from ..units import UnitHit, Waveform
 from .show import Args, show, tell
 
 if TYPE_CHECKING:
@@ -59,11 +59,10 @@ def _analyse_sound(args: Args, settings: Settings) -> Answer:
     store = Store(settings)
     store.catalog.dictionary(args.dictionary)
     sound = sound_of(args, settings)
-    found = analysis_json(analyse(Runtime(settings), store, args.dictionary, sound, top=args.top, order=args.order, transcribe=not args.no_transcript))
+    analysis = analyse(Runtime(settings), store, args.dictionary, sound, top=args.top, order=args.order, transcribe=not args.no_transcript)
+    found = analysis_json(analysis)
     lines = [f"{found['duration_s']:.2f} s: {found['transcript'] or ''}"]
-    for hit in found["hits"]:
-        own = f"{hit['relative'] or math.nan:6.1%} of its largest"
-        lines.append(f"{hit['unit']:>6}  peak {hit['peak']:8.3f}  {own}  at {hit['at_s']:6.2f} s  {hit['label'] or ''}")
+    lines += [_hit_line(hit, f"at {hit.at_s:6.2f} s") for hit in analysis.hits]
     return found, lambda: lines
 
 
@@ -83,14 +82,18 @@ def _analyse_text(args: Args, settings: Settings) -> Answer:
     tell(analysis.notices)
     found = text_analysis_json(analysis)
     lines = [f"{len(found['tokens'])} tokens, {len(found['left_out'])} of them attention sinks that are left out"]
-    for hit in found["hits"]:
-        own, token = f"{hit['relative'] or math.nan:6.1%} of its largest", json.dumps(hit["token"], ensure_ascii=False)
-        lines.append(f"{hit['unit']:>6}  peak {hit['peak']:8.3f}  {own}  at token {hit['at']:>4}  {token}  {hit['label'] or ''}")
+    tokens = (json.dumps(hit["token"], ensure_ascii=False) for hit in found["hits"])
+    lines += [_hit_line(hit, f"at token {round(hit.at_s):>4}  {token}") for hit, token in zip(analysis.hits, tokens, strict=True)]
     if args.spliced:
         spliced = spliced_json(splice(runtime, store, args.dictionary, text))
         found["spliced"] = spliced
         lines += [f"{name}: {spliced[name]}" for name in ("ce", "ce_spliced", "ce_ablated", "ce_recovered")]
     return found, lambda: lines
+
+
+def _hit_line(hit: UnitHit, place: str) -> str:
+    """A unit that fires, with its label as the page shows it."""
+    return f"{hit.unit:>6}  peak {hit.peak:8.3f}  {hit.relative or math.nan:6.1%} of its largest  {place}  {hit.shown or ''}"
 
 
 def words(args: Args, settings: Settings) -> None:

@@ -16,6 +16,7 @@ from ..shelf.store import Store
 from ..units import Analysis, FrameGrid, UnitHit, Waveform
 
 if TYPE_CHECKING:
+    from ..cards import UnitLabel
     from ..dictionaries.base import Codes
     from ..runtime import Runtime
 
@@ -86,6 +87,7 @@ def rank(
     fires = key > 0 if order in {MOMENT, REGION} else peaks > 0
     chosen = chosen[fires[chosen]][:top]
     labels = _labels(store, slug)
+    named = ((i, labels.get(int(units[i]))) for i in chosen)
     hits = tuple(
         UnitHit(
             unit=int(units[i]),
@@ -94,9 +96,10 @@ def rank(
             at_s=round(grid.start_s(int(at[i])), 6),
             mean=float(means[i]),
             density=_or_none(float(density[i])),
-            label=labels.get(int(units[i])),
+            label=label.text if label else None,
+            shown=label.shown if label else None,
         )
-        for i in chosen
+        for i, label in named
     )
     return hits, {int(units[i]): values[:, i].copy() for i in chosen}
 
@@ -122,10 +125,10 @@ def _known(store: Store, slug: str, units: np.ndarray) -> tuple[np.ndarray, np.n
     return frame.column("peak").to_numpy()[units], frame.column("density").to_numpy()[units]
 
 
-def _labels(store: Store, slug: str) -> dict[int, str]:
+def _labels(store: Store, slug: str) -> dict[int, UnitLabel]:
     """{unit: its label}; empty where there are none."""
     try:
-        return {unit: label.text for unit, label in store.dictionary(slug).labels.items()}
+        return store.dictionary(slug).labels
     except EarmarkError:
         return {}
 

@@ -14,7 +14,10 @@ from earmark.errors import unknown
 from earmark.inputs.audio import decode
 from earmark.runtime import Runtime
 from earmark.settings import Settings
+from earmark.shelf.schema import LABELS
 from earmark.shelf.store import Store
+from earmark.shelf.tables import put_table
+from tests.fixtures.shelf import LABEL
 from tests.fixtures.toy import CATALOG as TOY_CATALOG
 from tests.fixtures.toy import N_UNITS, sound
 
@@ -78,6 +81,22 @@ def test_analyse_gives_what_the_model_gives(ask, house: Settings, tmp_path: Path
         assert h["peak"] == pytest.approx(f[:, h["unit"]].max(), rel=1e-4)
         assert h["at_s"] == pytest.approx(0.02 * f[:, h["unit"]].argmax(), abs=1e-6)
         assert h["relative"] == pytest.approx(h["peak"] / corpus_peak[h["unit"]], rel=1e-4)
+
+
+def test_labels_are_printed_as_the_page_shows_them(ask, house: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(house.data, tmp_path / "data")
+    monkeypatch.setenv("EARMARK_DATA", str(tmp_path / "data"))
+    path = tmp_path / "mine.wav"
+    path.write_bytes(sound(77, 1.3))
+    strongest = [h["unit"] for h in ask("analyse", "toy-neurons", "--audio", path, "--top", 3)[1]["hits"]]
+    named = zip(strongest, (("phone", "/sh/"), ("word", "money"), ("context", "before the word money")), strict=True)
+    put_table(tmp_path / "data" / "toy-neurons", LABELS, [LABEL | {"unit": u, "kind": kind, "label": text} for u, (kind, text) in named], {"labels": {}})
+    said = ask("analyse", "toy-neurons", "--audio", path, "--top", 3, as_json=False)[1].splitlines()
+    assert [line.split("  ")[-1] for line in said[1:]] == ["/sh/ (ʃ)", "“money”", "before the word “money”"]
+    assert [h["label"] for h in ask("analyse", "toy-neurons", "--audio", path, "--top", 3)[1]["hits"]] == ["/sh/", "money", "before the word money"]
+    assert ask("unit", "toy-neurons", strongest[0], as_json=False)[1].splitlines()[0] == f"toy-neurons:{strongest[0]}  /sh/ (ʃ)"
+    found = ask("search", "--label", "sh", as_json=False)[1].splitlines()
+    assert len(found) == 1 and found[0].startswith(f"toy-neurons:{strongest[0]} ") and "  /sh/ (ʃ)  " in found[0]
 
 
 def test_a_sound_of_seventy_seconds_is_read_in_windows_and_nothing_is_displaced(ask, house: Settings) -> None:
