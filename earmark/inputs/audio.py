@@ -1,4 +1,4 @@
-"""Sound files into waveforms: mono, 16 kHz, loudness left alone, every limit in one place.
+"""Sound files into waveforms, mono, 16 kHz, loudness left alone, every limit in one place; and waveforms into files.
 
 soundfile reads wav, mp3, flac, ogg and opus; PyAV (ffmpeg's libraries inside a wheel) reads what it cannot: m4a, webm, aac.
 Decoding goes block by block and ends at the limit, so that neither time nor memory follows a header that lies.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile as sf
@@ -77,6 +78,13 @@ def read_file(path: Path, limits: Limits = Limits()) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadInput(f"'{path.name}' cannot be read: {error.strerror or type(error).__name__}.") from None
+
+
+def sound_file(waveform: Waveform, kind: Literal["WAV", "FLAC"]) -> bytes:
+    """A waveform as a file: 16 bits, mono."""
+    file = io.BytesIO()
+    sf.write(file, waveform.samples, waveform.rate_hz, format=kind, subtype="PCM_16")
+    return file.getvalue()
 
 
 def _finish(rate_hz: int, samples: np.ndarray, limits: Limits, notices: list[str], n_samples: int | None = None) -> Sound:

@@ -6,6 +6,7 @@ import io
 import struct
 import time
 from fractions import Fraction
+from typing import Literal
 
 import av
 import numpy as np
@@ -14,7 +15,8 @@ import soundfile as sf
 from scipy.signal import resample_poly
 
 from earmark.errors import BadInput
-from earmark.inputs.audio import Limits, decode
+from earmark.inputs.audio import Limits, decode, sound_file
+from earmark.units import Waveform
 
 RATE = 16_000
 
@@ -74,6 +76,16 @@ def test_a_tone_is_found_at_its_time_whatever_the_format(make, tolerance_s: floa
     assert sound.waveform.duration_s == pytest.approx(2.0, abs=0.1)
     first, last = energy_s(sound.waveform.samples)
     assert first == pytest.approx(1.2, abs=tolerance_s) and last == pytest.approx(1.4, abs=tolerance_s)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_a_waveform_becomes_a_file_that_another_library_reads_alike(kind: Literal["WAV", "FLAC"]) -> None:
+    waveform = Waveform(burst().astype(np.float32))
+    with av.open(io.BytesIO(sound_file(waveform, kind))) as container:
+        stream = container.streams.audio[0]
+        read = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(stream)])
+        assert (container.format.name, stream.rate, stream.channels, read.dtype) == (kind.lower(), RATE, 1, np.int16)
+    assert read / 2**15 == pytest.approx(waveform.samples, abs=2**-15)
 
 
 def test_channels_are_averaged_and_loudness_is_left_alone() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...experiments import GUEST, Experiment
 from ...inputs.mel import mel_grey
 from ...units import FrameGrid, Hook
-from ..line.kept import Clip, wav_of
+from ..line.kept import Clip
 from ..texts.passage import Passage
 from .latents import Latents, in_order, latents_of
 from .material import Material, Source
@@ -136,6 +136,8 @@ def _diverged(fitted: Fitted) -> tuple[str, ...]:
 
 
 def _clip(source: Source, material: Material, codes: dict[str, Codes]) -> Clip:
+    from ...inputs.audio import sound_file
+
     sound, grid = material.waveform, material.grid
     assert sound is not None and isinstance(grid, FrameGrid) and source.sound is not None
-    return Clip(wav_of(sound), mel_grey(sound), grid, sound.duration_s, "", codes, sample=source.sound.sample)
+    return Clip(sound_file(sound, "WAV"), mel_grey(sound), grid, sound.duration_s, "", codes, sample=source.sound.sample)

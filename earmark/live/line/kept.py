@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import secrets
 import threading
 import time
@@ -149,12 +148,3 @@ class Kept(Generic[T]):
                 del self._clips[token]
         for token in old:
             self._gone(token)
-
-
-def wav_of(waveform: Waveform) -> bytes:
-    """A sound as a file: 16 bits, mono."""
-    import soundfile as sf
-
-    file = io.BytesIO()
-    sf.write(file, waveform.samples, waveform.rate_hz, format="WAV", subtype="PCM_16")
-    return file.getvalue()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import BadInput, EarmarkError
 from ...shelf.store import Store
 from ...units import Analysis, Waveform
-from .kept import Brought, Clip, Kept, wav_of
+from .kept import Brought, Clip, Kept
 from .model import RUN_S, Line, State
 from .turns import Tell, quiet
 
@@ -128,6 +128,7 @@ class Sounds(Line):
 
     def _clip(self, slug: str, waveform: Waveform, notices: tuple[str, ...], sample: str | None, tell: Tell, words: bool = True) -> Clip:
         from ...inputs.alignment import align
+        from ...inputs.audio import sound_file
         from ...inputs.mel import mel_grey
 
         runtime = self.runtime()
@@ -152,4 +153,5 @@ class Sounds(Line):
         if text:
             tell(0.9, "Finding where each word lies")
             speech = align(waveform, text)
-        return Clip(wav_of(waveform), mel_grey(waveform), taken[opened[0].hook].grid, waveform.duration_s, text, codes, notices, problems, sample, speech)
+        grid, heard = taken[opened[0].hook].grid, sound_file(waveform, "WAV")
+        return Clip(heard, mel_grey(waveform), grid, waveform.duration_s, text, codes, notices, problems, sample, speech)

@@ -22,13 +22,13 @@ from tqdm import tqdm
 from ...atomic import new_folder, write_json
 from ...errors import BadInput
 from ...inputs.annotations import fitted
-from ...inputs.audio import Limits, decode
+from ...inputs.audio import Limits, decode, sound_file
 from ...shelf.schema import SAMPLES, SPEECH, TableSpec
 from ...shelf.tables import FORMAT, TableWriter, files_of
 from ...speech import Speech
 from ...units import Waveform
 from .align import speech_row
-from .clips import LONGEST_S, SHORTEST_S, is_empty, is_noise, mel_picture, pieces, to_flac
+from .clips import LONGEST_S, SHORTEST_S, is_empty, is_noise, mel_picture, pieces
 from .parts import Parts
 from .sources import EFFECT, Broken, Entry, Record, unique_id
 
@@ -195,7 +195,7 @@ def _sample(
     transcript = given or (" ".join(transcribe(piece).split()) if transcribe else "")
     return {
         "id": entry.id if start_s is None else f"{entry.id}-{start_s:03d}s",
-        "audio": entry.data if start_s is None else to_flac(piece),
+        "audio": entry.data if start_s is None else sound_file(piece, "FLAC"),
         "audio_type": entry.media_type if start_s is None else "audio/flac",
         "duration_s": piece.duration_s,
         "transcript": transcript,

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 
 import numpy as np
-import soundfile as sf
 from numpy.typing import NDArray
 
 from ...inputs.mel import N_HOP, mel_decades, mel_grey
@@ -33,13 +32,6 @@ def pieces(waveform: Waveform) -> Iterator[tuple[int, Waveform]]:
     n = LONGEST_S * waveform.rate_hz
     for start in range(0, max(len(waveform.samples), 1), n):
         yield start // waveform.rate_hz, Waveform(waveform.samples[start : start + n], waveform.rate_hz)
-
-
-def to_flac(waveform: Waveform) -> bytes:
-    """A waveform as a FLAC file of 16 bits."""
-    file = io.BytesIO()
-    sf.write(file, waveform.samples, waveform.rate_hz, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
 
 
 def is_empty(waveform: Waveform) -> bool:
