@@ -57,6 +57,15 @@ def new_file(target: Path) -> Generator[BinaryIO]:
             os.replace(fresh, target)
 
 
+@contextmanager
+def scratch(target: Path) -> Generator[Path]:
+    """A folder beside `target`, under a name of its own, that is gone when the block ends; what killed ones have left goes when the next is made."""
+    with told(target):
+        tidy(target)
+        with _fresh(target, folder=True) as fresh, told(target, lambda: _n_bytes(fresh)):
+            yield fresh
+
+
 def write_text(target: Path, text: str) -> None:
     with new_file(target) as file:
         file.write(text.encode("utf-8"))

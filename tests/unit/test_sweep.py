@@ -16,20 +16,19 @@ from earmark.errors import BadInput, NotFound
 from earmark.learning.settings import TrainSettings
 from earmark.offline.labels.label import label
 from earmark.offline.training.command import train_dictionary
-from earmark.offline.training.harvest import harvest
 from earmark.offline.training.sweep import bench, command
 from earmark.offline.training.sweep.controls import scaled, untrained
 from earmark.offline.training.sweep.recipe import Recipe, read_recipe
 from earmark.settings import Settings
-from earmark.shelf.schema import LABELS, SPEECH
+from earmark.shelf.schema import LABELS
 from earmark.shelf.store import Store
 from earmark.shelf.tables import Table, put_table, read_manifest
 from earmark.swept import SweptRun
 from tests.contract.tree import ROOT
+from tests.fixtures.toy import say
 
 from .test_train import planted
 
-HOP_S = 0.02
 RECIPE = """
 dictionary = "toy-sae"
 max_fvu = 0.9
@@ -51,19 +50,11 @@ CHOSEN = TrainSettings(n_units=24, k=4, n_activations=40_000, batch=256, lr=3e-3
 
 @pytest.fixture(scope="module")
 def spoken(house: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The toy house, and phones for its sounds: /s/ where the stream's axis 3 is high, silence elsewhere, so that there is something to name."""
+    """The toy house, and phones for its sounds."""
     folder = tmp_path_factory.mktemp("spoken")
     shutil.copytree(house.data, folder / "data")
     settings = replace(house, data=folder / "data", cache=folder / "cache")
-    stored = harvest(settings, "toy", "residual", 1, "sounds", 1)
-    values, rows = (np.concatenate(parts) for parts in zip(*stored.groups(), strict=True))
-    high = values[:, 3] > np.quantile(values[:, 3], 0.8)
-    table = []
-    for row in range(len(stored.corpus.ids)):
-        frames = [("S" if h else "SIL", i * HOP_S, (i + 1) * HOP_S) for i, h in enumerate(high[rows == row])]
-        phones = [{"text": t, "start_s": a, "end_s": b} for t, a, b in frames]
-        table.append({"sample": row, "words": [], "phones": phones, "how": "aligned", "score": -20.0, "why": ""})
-    put_table(settings.data / "sounds", SPEECH, table)
+    say(settings)
     (folder / "recipe.toml").write_text(RECIPE)
     return settings
 

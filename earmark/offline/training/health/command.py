@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ....atomic import write_json
+from ....atomic import scratch, write_json
 from ....dictionaries.base import SparseAutoencoder
 from ....errors import BadInput
 from ....health import QUALITY, round_trip
@@ -75,8 +73,8 @@ def recompute(settings: Settings, slug: str, n_workers: int, n_judged: int = N_J
         raise BadInput(f"None of the {len(corpus.ids)} samples of {corpus_slug} is held out: figures on what training saw would flatter. Take a larger corpus.")
     judged, by = chosen(corpus, held_out, n_judged) if runtime.model(opened.entry.model).predicts else ((), None)
     del runtime
-    with tempfile.TemporaryDirectory(dir=work_folder(settings.cache, "health")) as folder:
-        plan = Plan(slug, corpus_slug, held_out, judged, Path(folder))
+    with scratch(work_folder(settings.cache, "health") / slug) as folder:
+        plan = Plan(slug, corpus_slug, held_out, judged, folder)
         figures = quality(settings, plan, n_workers) | behaviour(settings, plan, n_workers) | {"transcripts": by}
         trips = trips_of(sae, np.load(plan.typical))
     return Found(stored, figures, trips)

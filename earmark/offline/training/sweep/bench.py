@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -14,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from .... import __version__
-from ....atomic import write_json
+from ....atomic import scratch, write_json
 from ....dictionaries import open_checkpoint, saelens
 from ....dictionaries.base import SparseAutoencoder
 from ....errors import BadInput
@@ -90,7 +89,7 @@ class Bench:
 
         def judged() -> Judged:
             sae, x = made()
-            shipped = as_saved(sae)
+            shipped = as_saved(sae, work_folder(self._settings.cache, "sweep"))
             figures = {n: v for n, v in self._quality(shipped, chosen).items() if n in SWEEP.schema.names}
             if x is not None:
                 figures["fvu_scaled"] = self._quality(scaled(shipped, x), chosen)["fvu"]
@@ -120,11 +119,11 @@ class Bench:
             raise BadInput(f"What the last sweep left in {path} cannot be read ({type(error).__name__}). Remove it and sweep again.") from None
 
 
-def as_saved(sae: SparseAutoencoder) -> SparseAutoencoder:
-    """As a file would hold it: in half precision."""
-    with tempfile.TemporaryDirectory() as folder:
-        saelens.save(sae, Path(folder), {})
-        return open_checkpoint(Path(folder), format=saelens.FORMAT).dictionary
+def as_saved(sae: SparseAutoencoder, work: Path) -> SparseAutoencoder:
+    """As a file would hold it: in half precision. It is written into a folder in `work`, which goes again."""
+    with scratch(work / "saved") as folder:
+        saelens.save(sae, folder, {})
+        return open_checkpoint(folder, format=saelens.FORMAT).dictionary
 
 
 def _row(name: str, held: Held | None, **columns: Any) -> SweptRun:
