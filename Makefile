@@ -5,7 +5,7 @@
 #   make run     the page, on http://127.0.0.1:7860 or GRADIO_SERVER_PORT
 #   make test    all tests; `make test-fast` leaves out those in a browser
 #   make fuzz    hostile input of every kind: addresses, files, catalogs, tables; CASES of each (20,000), SEED, FIRST: where a run goes on
-#   make faults  kill -9, a full disk and a read-only one at every step of build, train, corpus and publish, then at twenty random moments (an hour)
+#   make faults  kill -9, a full disk and a read-only one at every step of build, train, corpus and publish; kill -9 at twenty random moments of each command (an hour)
 #   make check   lint, format, types, walls
 #   make coverage   which branches of earmark/ the tests without a browser take; fails below 90 %
 #   make bench   benchmarks; `make bench-long` those that take an hour

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from scipy import sparse
 
 from earmark import machine
-from earmark.atomic import new_file, new_folder, put_back, remove_folder, write_json
+from earmark.atomic import new_file, new_folder, put_back, remove_folder, scratch, write_json
 from earmark.errors import BadInput, NoMemory, NoRoom
 from earmark.machine import check_room, sentence
 
@@ -93,6 +93,23 @@ def test_leftovers_of_the_killed_are_swept_and_those_of_the_living_are_not(tmp_p
     with new_file(tmp_path / "a.json"):
         pass
     assert names(tmp_path) == ["a", "a.b", "a.json"] and (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_scratch_folder_goes_and_one_that_was_killed_goes_when_the_next_is_made(tmp_path: Path) -> None:
+    def half() -> None:
+        with scratch(tmp_path / "a") as folder:
+            (folder / "x").write_text("half")
+            die()
+
+    killed(half)
+    assert len(names(tmp_path)) == 1
+    with scratch(tmp_path / "a") as living:
+        assert names(tmp_path) == [living.name] and names(living) == [], "what was killed is gone"
+        with pytest.raises(RuntimeError), scratch(tmp_path / "a") as other:
+            assert other != living and other.is_dir()
+            raise RuntimeError
+        assert names(tmp_path) == [living.name]
+    assert names(tmp_path) == []
 
 
 def test_a_folder_killed_between_its_two_renames_is_put_back(tmp_path: Path) -> None:
