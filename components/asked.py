@@ -16,6 +16,7 @@ from earmark.parameters import flag
 
 from .host.doors import UNEXPECTED, note
 from .host.stateless import Stateless
+from .host.waiting import asking
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,7 +106,8 @@ class Discreet(Stateless):
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         try:
             _refuse_addresses(kwargs.get("inputs", args[1:2]))
-            return await super().process_api(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] -- some of its parameters are open
+            with asking(kwargs.get("session_hash"), getattr(kwargs.get("request"), "request", None)):
+                return await super().process_api(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] -- some of its parameters are open
         except gr.Error:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, its words stay out of the log

@@ -1,8 +1,8 @@
 """What requests may bring, and which of Gradio's rooms nobody needs here.
 
 Gradio takes files of any number and sorts of forms, keeps what breaks off half-way, hands out by address what it has taken, and fetches other hosts' pages for
-whoever asks. Here a request has a size; only the upload room takes files; what is taken lies in a folder that is looked through, whose oldest files leave
-when it is full; and none of it is handed out.
+whoever asks. Here a request has a size and comes in time; only the upload room takes files; what is taken lies in a folder that is looked through, whose
+oldest files leave when it is full; and none of it is handed out.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ MAX_BODY_BYTES = 4_000_000
 """of a request that brings no file"""
 FORM_BYTES = 10_000
 """what a form holds besides its file"""
+GRACE_S, SLOWEST_BYTES_S = 30.0, 5_000.0
+"""a body is waited for so long, and for each so many bytes of it that came a second more: telephones send more than that, even where the net is bad"""
 UNEXPECTED = "This could not be answered: what was asked does not fit, or something is broken here. About lists what can be asked."
 ROOMS = "/gradio_api"
 UPLOAD = "/upload"
@@ -83,25 +85,71 @@ class Doors:
         elif "multipart/form-data" in headers.get("content-type", "").lower():
             await JSONResponse({"error": f"Files are taken by {ROOMS}{UPLOAD} alone."}, 415)(scope, receive, send)
             return
-        await self._answered(scope, counted(receive, most, takes_files), send)
+        empty = "content-length" not in headers and "transfer-encoding" not in headers
+        await self._answered(scope, Body(receive, most, takes_files, empty), send)
 
-    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answered(self, scope: Scope, body: Body, send: Send) -> None:
         """What goes wrong unexpectedly is a sentence for who asked, and a note without their words for the log."""
         started = False
 
         async def noting(message: Message) -> None:
             nonlocal started
             started = started or message["type"] == "http.response.start"
-            await send(message)
+            await send(body.told(message))
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, body, noting)
         except ClientDisconnect:
             pass
         except Exception as error:  # noqa: BLE001 whatever it is, its words stay out of the log
             note(error)
             if not started:
-                await JSONResponse({"error": UNEXPECTED}, 500)(scope, receive, send)
+                await JSONResponse({"error": UNEXPECTED}, 500)(scope, body, send)
+
+
+class Body:
+    """The messages of a request, up to so many bytes, which must not come too slowly. A form with files that is refused raises what makes Gradio delete it."""
+
+    def __init__(self, receive: Receive, most: int, takes_files: bool, empty: bool = False):
+        self._receive, self._most, self._takes_files, self._whole = receive, most, takes_files, empty
+        self._n = 0
+        """bytes that came"""
+        self._waited_s = 0.0
+        """for them, apart from what was done with them meanwhile"""
+        self._refused = 0
+        """the status, once something is refused"""
+
+    async def __call__(self) -> Message:
+        if self._whole:
+            return await self._receive()
+        message = await self._next()
+        if message["type"] == "http.disconnect" and self._takes_files:
+            raise MultiPartException("The upload broke off.")
+        self._n += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._n > self._most:
+            raise self._refusal(413, f"{_too_large(self._most)} (the maximum allowed size)" if self._takes_files else _too_large(self._most))
+        return message
+
+    async def _next(self) -> Message:
+        asked_at = time.monotonic()
+        try:
+            async with asyncio.timeout(max(GRACE_S + self._n / SLOWEST_BYTES_S - self._waited_s, 0.0)):
+                return await self._receive()
+        except TimeoutError:
+            raise self._refusal(408, _too_slow()) from None
+        finally:
+            self._waited_s += time.monotonic() - asked_at
+
+    def _refusal(self, status: int, said: str) -> Exception:
+        self._refused = status
+        return MultiPartException(said) if self._takes_files else HTTPException(status, said)
+
+    def told(self, message: Message) -> Message:
+        """A message of the answer. After a refusal it has its status, which Gradio knows no better, and no more is read from this visitor's connection."""
+        if not self._refused or message["type"] != "http.response.start":
+            return message
+        return {**message, "status": self._refused, "headers": [*message["headers"], (b"connection", b"close")]}
 
 
 def note(error: Exception) -> None:
@@ -114,24 +162,6 @@ async def misfit(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "The request's body is not what this address takes. About lists what can be asked."}, 422)
 
 
-def counted(receive: Receive, most: int, takes_files: bool) -> Receive:
-    """The same messages, up to so many bytes. A form with files that is too large or breaks off raises what makes Gradio delete what it has of it."""
-    n, whole = 0, False
-
-    async def counting() -> Message:
-        nonlocal n, whole
-        message = await receive()
-        if message["type"] == "http.disconnect" and takes_files and not whole:
-            raise MultiPartException("The upload broke off.")
-        n += len(message.get("body", b""))
-        whole = whole or not message.get("more_body", False)
-        if n > most:
-            raise MultiPartException(f"{_too_large(most)} (the maximum allowed size)") if takes_files else HTTPException(413, _too_large(most))
-        return message
-
-    return counting
-
-
 class Apart(GradioUploadFile):
     """Gradio lays files of the same bytes and name into one place, and whoever has one read deletes it: these lie in places of their own."""
 
@@ -142,6 +172,10 @@ class Apart(GradioUploadFile):
 
 def _too_large(most: int) -> str:
     return f"The request brings more than {most / 1e6:.0f} MB, the most that is taken."
+
+
+def _too_slow() -> str:
+    return f"The request came too slowly: it has {GRACE_S:.0f} s, and a second more for every {SLOWEST_BYTES_S / 1000:.0f} kB. Try where the net is better."
 
 
 # -- what has been taken ------------------------------------------------------------------------------------------------------

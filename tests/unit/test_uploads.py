@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
@@ -24,6 +25,7 @@ from tests.fixtures.hostile import tone, written
 SECRET = "zanzibar"
 """of names and texts that nobody else may get to read"""
 SOUND = written(tone(0.5))
+FORM = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +120,23 @@ def test_a_file_of_another_form_leaves_too(page: httpx.Client, folder: Path) -> 
 
 
 def test_nothing_is_left_of_an_upload_that_breaks_off(page: httpx.Client, folder: Path) -> None:
-    at = urlsplit(str(page.base_url))
-    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n' + SOUND
-    request = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 900000\r\n\r\n"
-    with socket.create_connection((at.hostname, at.port)) as line:
-        line.sendall(request.encode() + head)
+    with begun(page, "upload", 900_000) as line:
+        line.sendall(FORM + SOUND)
         wait_for(lambda: len(files(folder)) == 1)
     wait_for(lambda: files(folder) == [])
+
+
+def begun(page: httpx.Client, room: str, n_bytes: int) -> socket.socket:
+    """A line to the page, on which a body has been announced."""
+    at, kind = urlsplit(str(page.base_url)), "multipart/form-data; boundary=x" if room == "upload" else "application/json"
+    line = socket.create_connection((at.hostname, at.port), timeout=20)
+    line.sendall(f"POST /gradio_api/{room} HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: {kind}\r\nContent-Length: {n_bytes}\r\n\r\n".encode())
+    return line
+
+
+def answer(line: socket.socket) -> str:
+    """All that comes until the page hangs up."""
+    return b"".join(iter(lambda: line.recv(4096), b"")).decode()
 
 
 def wait_for(holds: object) -> None:
@@ -160,10 +172,9 @@ def test_the_oldest_leave_where_there_is_too_much(tmp_path: Path) -> None:
 def test_a_request_brings_no_more_than_one_file_may_have(page: httpx.Client, folder: Path, bare: Settings) -> None:
     most = bare.max_upload_mb * 1_000_000
     assert page.post("/gradio_api/upload", files=[("files", (f"{n}.wav", bytes(most // 2))) for n in range(3)]).status_code == 413
-    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
 
     def pieces() -> Iterator[bytes]:
-        yield body
+        yield FORM
         for _ in range(40):
             yield bytes(most // 30)
 
@@ -171,6 +182,53 @@ def test_a_request_brings_no_more_than_one_file_may_have(page: httpx.Client, fol
     assert said.status_code == 413 and files(folder) == []
     assert page.post("/gradio_api/queue/join", json={"data": ["x" * doors.MAX_BODY_BYTES]}).status_code == 413
     assert page.post("/gradio_api/queue/join", content=(bytes(1_000_000) for _ in range(6)), headers={"Content-Type": "application/json"}).status_code == 413
+
+
+@pytest.mark.parametrize("room", ["upload", "queue/join"])
+def test_a_body_that_stops_coming_is_not_waited_for(page: httpx.Client, folder: Path, monkeypatch: pytest.MonkeyPatch, room: str) -> None:
+    monkeypatch.setattr(doors, "GRACE_S", 0.4)
+    with begun(page, room, 900_000) as line:
+        line.sendall(FORM + SOUND[:1000] if room == "upload" else b'{"data": [')
+        said = answer(line)
+    assert said.startswith("HTTP/1.1 408") and "connection: close" in said.lower()
+    assert "The request came too slowly: it has 0 s, and a second more for every 5 kB." in said
+    wait_for(lambda: files(folder) == [])
+
+
+def test_a_slow_net_is_waited_for(page: httpx.Client, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five times as long as anybody has who sends nothing, with pauses of nearly as long."""
+    monkeypatch.setattr(doors, "GRACE_S", 0.4)
+    whole = FORM + SOUND + b"\r\n--x--\r\n"
+    size = len(whole) // 8
+    monkeypatch.setattr(doors, "SLOWEST_BYTES_S", size / 0.4)
+    start = time.monotonic()
+    with begun(page, "upload", len(whole)) as line:
+        for at in range(0, len(whole), size):
+            line.sendall(whole[at : at + size])
+            time.sleep(0.25)
+        assert line.recv(4096).startswith(b"HTTP/1.1 200") and time.monotonic() - start > 5 * doors.GRACE_S
+    assert [(folder / name).suffix for name in files(folder)] == [".wav"]
+
+
+def test_time_that_the_page_takes_is_not_the_visitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body whose reader pauses; and what follows a body, such as the news that somebody has gone, may take as long as it likes."""
+    monkeypatch.setattr(doors, "GRACE_S", 0.1)
+    messages = [{"type": "http.request", "body": b"x", "more_body": n < 3} for n in range(4)]
+
+    async def receive() -> dict[str, object]:
+        if messages:
+            return messages.pop(0)
+        await asyncio.sleep(0.2)
+        return {"type": "http.disconnect"}
+
+    async def read() -> list[object]:
+        body, found = doors.Body(receive, 100, takes_files=True), []
+        for _ in range(5):
+            found.append((await body())["type"])
+            await asyncio.sleep(0.06)
+        return found
+
+    assert asyncio.run(read()) == ["http.request"] * 4 + ["http.disconnect"]
 
 
 @pytest.mark.parametrize("room", ["component_server", "component_server/", "process_recording", "queue/join", "call/unit"])

@@ -21,6 +21,7 @@ from ...inputs.text import check_text
 from ...machine import told
 from ...shelf.catalog import DictionaryEntry
 from ...shelf.hub import HERE, find_model
+from ..line.askers import ASKER, Asker, crowded
 from ..line.kept import Brought, Kept
 from ..line.turns import Durations, Wait
 from .material import Source, check_model, take
@@ -58,6 +59,7 @@ class Job:
     stop: bool = False
     token: str = ""
     problem: str = ""
+    asker: Asker = field(default_factory=ASKER.get)
 
 
 class Lab:
@@ -139,6 +141,8 @@ class Lab:
             self._jobs = {t: j for t, j in self._jobs.items() if j.state not in OVER or now - j.seen < FORGET_S}
             if sum(j.state not in OVER for j in self._jobs.values()) >= MAX_WAITING:
                 raise BadInput(f"{MAX_WAITING} trainings are under way or waiting; that is all there is room for. Try once more in a minute.")
+            if said := crowded((j.asker for j in self._jobs.values() if j.state not in OVER), MAX_WAITING):
+                raise BadInput(said)
             job = self._jobs[ticket] = Job(experiment, source, now)
         self._pool.submit(self._work, job)
         return ticket

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from ...errors import BadInput
+from .askers import ASKER, Asker, crowded
 
 T = TypeVar("T")
 Tell = Callable[[float, str], object]
@@ -86,6 +87,7 @@ class Turn(Generic[T]):
     """One piece of work in the line."""
 
     kind: Kind
+    asker: Asker = field(default_factory=ASKER.get)
     begun: threading.Event = field(default_factory=threading.Event)
     begun_at: float = 0.0
     done: Future[T] = field(default_factory=Future[T])
@@ -102,12 +104,14 @@ class Turns:
         self._lock = threading.Lock()
 
     def take(self, kind: Kind, work: Callable[[], T], within: bool = False) -> Turn[T]:
-        """A turn for some work. Raises BadInput where too many wait, unless it belongs to work that has begun (`within`)."""
+        """A turn for some work. Raises BadInput where too many wait, or too much of whoever asks, unless it belongs to work that has begun (`within`)."""
         turn: Turn[T] = Turn(kind)
         with self._lock:
             if len(self._line) >= self._most and not within:
                 seconds = about(self._wait(len(self._line)).seconds)
                 raise BadInput(f"{self._most} are waiting for the model, which is all there is room for, {seconds} in all. Try once more in a minute.")
+            if not within and (said := crowded((other.asker for other in self._line), self._most)):
+                raise BadInput(said)
             self._line.append(turn)
             context = copy_context()  # what the work tells reaches whoever has asked
             turn.done = self._thread.submit(context.run, self._do, turn, work)
