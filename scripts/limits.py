@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from components.host.doors import FORGET_S, MAX_BODY_BYTES, MAX_TAKEN_BYTES
+from components.host.doors import FORGET_S, GRACE_S, MAX_BODY_BYTES, MAX_TAKEN_BYTES, SLOWEST_BYTES_S
 from earmark import edits, experiments, links, lists
 from earmark.dictionaries.files import MAX_UNPACKED
 from earmark.inputs import audio, text, textfile
-from earmark.live.line import kept, model, sounds, turns
+from earmark.live.line import askers, kept, model, sounds, turns
 from earmark.settings import SETTINGS
 from earmark.shelf.catalog import reading
 
@@ -20,6 +20,7 @@ def rows() -> list[tuple[str, str, str]]:
         ("bytes of a sound file", f"{_SET['max_upload_mb']} MB (`EARMARK_MAX_UPLOAD_MB`)", refused),
         ("bytes of a text file", _mb(textfile.MAX_TEXT_BYTES), refused),
         ("bytes of a request without a file", _mb(MAX_BODY_BYTES), refused),
+        ("seconds that a request's body is waited for", f"{GRACE_S:.0f}, and one more for every {SLOWEST_BYTES_S / 1000:.0f} kB of it", refused),
         ("bytes of all files that wait to be read", _mb(MAX_TAKEN_BYTES), "the oldest is deleted"),
         ("age of a file that nobody reads", f"{sum(FORGET_S) / 60:.0f} minutes", "deleted; one that is read is deleted then"),
         ("age of what is kept of a visit", f"{kept.MAX_AGE_S / 60:.0f} minutes", "forgotten"),
@@ -31,6 +32,7 @@ def rows() -> list[tuple[str, str, str]]:
         ("seconds that reading a file takes", f"{sounds.DECODE_S}", "given up"),
         ("seconds that a turn of the model takes", f"{model.RUN_S}", "given up"),
         ("places in the line for the model", f"{turns.MAX_WAITING}", "told to come back"),
+        ("of them for one page; from one network", f"{_places(askers.PAGE_PART)}; {_places(askers.NETWORK_PART)}", "told to wait for their own"),
         ("characters of a text", f"{text.MAX_CHARACTERS:,}", refused),
         ("tokens of a text that the model reads", f"{text.MAX_TOKENS:,}", "cut, with a notice"),
         ("characters of a text in an address", f"{links.MAX_LINK_TEXT}", "in no address"),
@@ -47,6 +49,10 @@ def rows() -> list[tuple[str, str, str]]:
 
 def limits_table() -> str:
     return "\n".join(["| what | at most | beyond |", "|---|---|---|", *(f"| {what} | {most} | {beyond} |" for what, most, beyond in rows())])
+
+
+def _places(part: int) -> int:
+    return turns.MAX_WAITING // part
 
 
 def _mb(n_bytes: int) -> str:
