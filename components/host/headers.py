@@ -12,8 +12,12 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from earmark.web.preview import NAMES_ITSELF
+
 OWN_ROOMS = ("/api/", "/media/", "/own/", "/model/", "/f/")
 """beginnings of the addresses that this library answers itself: they need no script"""
+NAMING_ROOMS = ("/", "/config")
+"""where Gradio says under what name it was asked for: what a stranger calls this page must not reach others from a cache"""
 HUB = "'self' https://huggingface.co https://*.hf.space"
 """a Space is shown in a frame of the Hub"""
 EVERYWHERE = "*"
@@ -74,6 +78,8 @@ class SafeHeaders:
                 headers.setdefault("Content-Security-Policy", policy)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", REFERRER)
+                for name, value in NAMES_ITSELF.items() if scope["path"] in NAMING_ROOMS else ():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, complete)

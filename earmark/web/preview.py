@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
 from collections.abc import Callable
 
@@ -19,7 +21,11 @@ from .media import description_of, modality_of, place_of, unit_title
 from .pictures import SHARE_SIZE
 from .records import VAGUE
 
-_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:\d{1,5})?")
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_HOST = re.compile(rf"(?P<name>{_LABEL}(\.{_LABEL})*)(:(?P<port>\d{{1,5}}))?|\[(?P<v6>[0-9a-fA-F:.]{{2,45}})\](:(?P<port6>\d{{1,5}}))?", re.ASCII)
+
+NAMES_ITSELF = {"Cache-Control": "private, no-cache", "Vary": "X-Forwarded-Host, X-Forwarded-Proto"}
+"""headers of an answer in which stands under what name it was asked for"""
 
 # the page asks for no script: the refresh leads on, and the link is there for who has turned that off
 _PAGE = Environment(autoescape=True).from_string("""<!doctype html>
@@ -64,11 +70,28 @@ _SAID = {
 
 
 def base_of(request: Request) -> str:
-    """Scheme and host as the visitor sees them, behind a proxy too."""
+    """Scheme and host under which the page is found, behind a proxy too.
+
+    On a Space the Hub says them (SPACE_HOST; with commas, where it has domains of its own), and a request chooses among these. Elsewhere it is what a proxy
+    adds, or the request itself: a stranger who writes something else there is the only one to read it, for no shared cache keeps the answer.
+    """
     forwarded = {name: request.headers.get(f"x-forwarded-{name}", "").split(",")[0].strip() for name in ("proto", "host")}
-    scheme = forwarded["proto"] if forwarded["proto"] in {"http", "https"} else request.base_url.scheme
-    host = next((h for h in (forwarded["host"], request.base_url.netloc) if _HOST.fullmatch(h)), "localhost")
+    own = [name for name in (told.strip().lower() for told in os.environ.get("SPACE_HOST", "").split(",")) if is_host(name)]
+    named = (host.lower() for host in (forwarded["host"], request.base_url.netloc) if is_host(host))
+    host = next((name for name in named if name in own or not own), own[0] if own else "localhost")
+    scheme = "https" if own else forwarded["proto"] if forwarded["proto"] in {"http", "https"} else request.base_url.scheme
     return f"{scheme}://{host}"
+
+
+def is_host(told: str) -> bool:
+    """Whether it is HOST or HOST:PORT: a name of letters, digits and hyphens, or an address of numbers; nothing that could mean more in a link or in markup."""
+    found = _HOST.fullmatch(told)
+    if found is None or len(found["name"] or "") > 253 or not 0 < int(found["port"] or found["port6"] or 80) < 65_536:
+        return False
+    try:
+        return found["v6"] is None or bool(ipaddress.IPv6Address(found["v6"]))
+    except ValueError:
+        return False
 
 
 def health_words(store: Store, slug: str) -> tuple[str, str]:
@@ -102,7 +125,7 @@ def preview_routes(store: Store) -> list[Route]:
             title, description, status = "Earmark", str(error), error.status
         said = {"title": title, "description": description, "short": short, "image": image, **_SAID[modality]}
         text = _PAGE.render(base=base_of(request), page=asked.href(), size=SHARE_SIZE, **said)
-        return HTMLResponse(text, status, {"Cache-Control": "no-cache", "Vary": "X-Forwarded-Host, X-Forwarded-Proto"})
+        return HTMLResponse(text, status, NAMES_ITSELF)
 
     @answered
     async def unit_page(request: Request) -> Response:

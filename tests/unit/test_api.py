@@ -214,6 +214,7 @@ def test_a_preview_page_says_what_the_unit_hears_and_leads_on(client):
     assert meta["image"] == f"https://example.org/media/unit/{SAE}/3.png"
     page = "/?tab=feature&amp;dictionary=tiny-l2-sae&amp;unit=3&amp;min=2"
     assert f'content="0; url={page}"' in answer.text and f'<a href="{page}">' in answer.text
+    assert answer.headers["cache-control"] == "private, no-cache" and "X-Forwarded-Host" in answer.headers["vary"]
     assert client.get(f"/f/{SAE}/3", headers={"x-forwarded-host": 'a"><script>'}).text.count("<script") == 0
     assert "http://testserver/media" in client.get(f"/f/{SAE}/3").text
 

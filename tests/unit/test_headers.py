@@ -51,6 +51,12 @@ def test_what_an_answer_says_itself_stands(client: TestClient) -> None:
     assert (headers["content-security-policy"], headers["referrer-policy"], headers["x-content-type-options"]) == ("sandbox", "origin", "nosniff")
 
 
+def test_no_shared_cache_keeps_a_page_that_says_what_a_stranger_called_it(client: TestClient) -> None:
+    for path, kept in (("/", False), ("/config", False), ("/assets/index.js", True), ("/api/dictionaries", True)):
+        headers = client.get(path).headers
+        assert (headers.get("cache-control"), "X-Forwarded-Host" in headers.get("vary", "")) == ((None, False) if kept else ("private, no-cache", True)), path
+
+
 def test_a_page_with_a_nonce_runs_no_other_inline_script() -> None:
     scripts = directives(page_policy("abc"))["script-src"]
     assert "'nonce-abc'" in scripts
