@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
 from ..settings import Settings
@@ -15,6 +15,9 @@ from ..shelf.store import Store
 from ..units import UnitId
 from .arguments import workers
 from .show import Args, show
+
+if TYPE_CHECKING:
+    from ..web.find import Found
 
 
 def dictionaries(args: Args, settings: Settings) -> None:
@@ -49,10 +52,14 @@ def search(args: Args, settings: Settings) -> None:
         raise BadInput("search needs something to look for, a dictionary and a unit's number, or --label TEXT.")
     if args.label is not None or args.index is None:
         found = find_labels(Store(settings), args.label, args.n) if args.label is not None else find(Store(settings), args.what, args.n)
-        show(args, found_json(found), lambda: [f"{f.dictionary}:{f.unit:<6}  {f.label.shown if f.label else '-':<26}  {f.why}" for f in found])
+        show(args, found_json(found), lambda: [_found_line(f) for f in found] or ["No unit fits."])
         return
     hits = hits_json(Store(settings).search(UnitId(args.what, args.index), args.min, args.max, args.absolute, args.n))
-    show(args, hits, lambda: [_peak_line(h) for h in hits])
+    show(args, hits, lambda: [_peak_line(h) for h in hits] or ["No sample has such a peak."])
+
+
+def _found_line(found: Found) -> str:
+    return f"{found.dictionary}:{found.unit:<6}  {found.label.shown if found.label else '-':<26}  {found.why}"
 
 
 def _peak_line(found: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ..shelf.tables import read_manifest, sha256_of
 
 NOTICES = ("LICENSE", "NOTICE", "README.txt")
 MANIFEST = "manifest.json"
+NOT_STATED = "not stated: `licence` is not set in catalog.toml"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ def parcels(settings: Settings, slug: str, with_corpus: bool) -> list[Parcel]:
     manifest = read_manifest(settings.data / slug)
     if "tables" not in manifest:
         raise BadTable(f"'{slug}' has no tables yet. Build them with `python -m earmark build {slug}`.")
-    found = [_parcel(settings, slug, "dictionaries", manifest, entry.licence or "see LICENSE")]
+    found = [_parcel(settings, slug, "dictionaries", manifest, entry.licence or NOT_STATED)]
     if with_corpus:
         corpus = manifest["tables"]["corpus"]
-        found.append(_parcel(settings, corpus, "corpora", read_manifest(settings.data / corpus), catalog.corpus(corpus).licence or "see LICENSE"))
+        found.append(_parcel(settings, corpus, "corpora", read_manifest(settings.data / corpus), catalog.corpus(corpus).licence or NOT_STATED))
     return found
 
 

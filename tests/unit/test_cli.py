@@ -97,6 +97,7 @@ def test_labels_are_printed_as_the_page_shows_them(ask, house: Settings, tmp_pat
     assert ask("unit", "toy-neurons", strongest[0], as_json=False)[1].splitlines()[0] == f"toy-neurons:{strongest[0]}  /sh/ (ʃ)"
     found = ask("search", "--label", "sh", as_json=False)[1].splitlines()
     assert len(found) == 1 and found[0].startswith(f"toy-neurons:{strongest[0]} ") and "  /sh/ (ʃ)  " in found[0]
+    assert ask("search", "--label", "zh", as_json=False)[1] == "No unit fits.\n" and ask("search", "--label", "zh")[1] == []
 
 
 def test_a_sound_of_seventy_seconds_is_read_in_windows_and_nothing_is_displaced(ask, house: Settings) -> None:

@@ -50,8 +50,9 @@ def test_a_folder_and_a_file_need_neither_model_nor_network(house: Settings, tmp
     entry = tomllib.loads(found.entry)["dictionaries"]["w-pt"]
     assert entry["file"] == "w.pt" and entry["kind"] == "sae" and "8 wide" in found.needs
     assert main(["open", str(tmp_path / "nothing.pt")]) == 1
-    with pytest.raises(NotFound, match="no file or folder"):
-        look("nothing", house, None)
+    for name in ("nothing", "nothing/", "some/nothing/"):
+        with pytest.raises(NotFound, match="no file or folder"):
+            look(name, house, None)
 
 
 @pytest.mark.parametrize(

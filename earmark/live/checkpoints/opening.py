@@ -79,7 +79,7 @@ def look(name: str, settings: Settings, catalog: Catalog | None, *, format: str 
         inside = own.relative_to(data).as_posix() if beside else own.name
         place = f"{'file' if own.is_file() else 'folder'} = {_quoted(inside)}" + ("" if beside else "          # copy it beside catalog.toml")
         return _look(name, found, catalog, place, _slug(own.name), (own.name,))
-    if name.startswith(("/", ".", "~")) or name.count("/") == 0:
+    if name.startswith(("/", ".", "~")) or name.endswith("/") or "/" not in name:
         raise NotFound(f"There is no file or folder '{name[:200]}', and it is no name on the Hub (owner/name, with a path behind it).")
     return look_on_hub(name, settings, catalog, format=format, width=width, scale=scale)
 
