@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from ..errors import MissingWeights
@@ -28,7 +29,10 @@ VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 _EXCUSED = ("masked_spec_embed", "position_ids", "rotary_emb.inv_freq")
 MOST_LAYERS, MOST_WIDE = 1_000, 4_000_000
 _SIZES = ("layers", "n_layer", "_size", "_dim", "_heads", "n_embd", "n_head", "n_positions", "_positions", "n_inner", "d_model")
-CANNOT_READ = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError, pickle.UnpicklingError)
+CANNOT_READ = (
+    OSError, ValueError, RuntimeError, LookupError, ArithmeticError, TypeError, AttributeError, ImportError, SafetensorError, pickle.UnpicklingError,
+    StrictDataclassError,
+)  # fmt: skip
 
 
 def open_folder(files: ModelFiles, family: str, types: Iterable[ModelType]) -> tuple[Path, dict[str, Any]]:

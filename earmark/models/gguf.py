@@ -21,11 +21,14 @@ from ..errors import MissingWeights
 from ..machine import check_memory, check_room, told
 from ..shelf.tables import sha256_of
 from .folder import CANNOT_READ
+from .gguf_head import Head, read_head
 from .size import FLOAT_BYTES
 
 PRE_TOKENIZERS = ("smollm", "gpt-2")
 """values of tokenizer.ggml.pre that are read: GPT-2's split, and the same after every digit has been split off"""
 _DONE = "tokenizer.json"
+_MADE_ANEW = 1_000_000
+"""numbers that a network may have beside its weights: those of its rotary positions, which it makes by itself"""
 
 
 def unpacked(slug: str, paths: dict[str, Path], cache: Path) -> dict[str, Path]:
@@ -56,24 +59,37 @@ def _gguf_of(paths: dict[str, Path]) -> Path | None:
 
 
 def _convert(slug: str, file: Path, target: Path) -> None:
-    n_bytes = _n_bytes(file)
-    check_room(target, n_bytes)
-    check_memory(f"Reading {file.name} of {slug}", 2 * n_bytes)
     try:
+        head = read_head(file)
+        n_bytes = FLOAT_BYTES * head.n_weights
+        check_room(target, n_bytes)
+        check_memory(f"Reading {file.name} of {slug}", 2 * n_bytes)
         with told():
-            _write(file, target)
+            _write(file, head, target)
     except (*CANNOT_READ, NotImplementedError) as error:
         why = " ".join(str(error).split())[:200]
         raise MissingWeights(f"The file {file.name} of {slug} cannot be read as a language model ({type(error).__name__}: {why}).") from None
 
 
-def _write(file: Path, target: Path) -> None:
+def _write(file: Path, head: Head, target: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    config = AutoConfig.for_model(**_config(load_gguf_checkpoint(str(file))["config"]))
+    from . import supported
+
+    n_blocks = max((number for name, number in head.numbers.items() if name.endswith(".block_count")), default=0)
+    if n_blocks > head.n_tensors:
+        raise ValueError(f"it says that it has {n_blocks:,} blocks, and has {head.n_tensors:,} tensors in all")
+    entries = _config(load_gguf_checkpoint(str(file))["config"])
+    kinds = [kind["name"] for kind in supported() if kind["modality"] == "text"]
+    if entries.get("model_type") not in kinds:
+        raise ValueError(f"it is of the type '{entries.get('model_type')}'; read are {', '.join(kinds)}")
+    config = AutoConfig.for_model(**entries)
     with torch.device("meta"):
         shape = AutoModelForCausalLM.from_config(config)
+    n_weights = sum(value.numel() for value in (*shape.parameters(), *shape.buffers()))
+    if n_weights > head.n_weights + _MADE_ANEW:
+        raise ValueError(f"its entries speak of a network of {n_weights:,} weights, of which it has {head.n_weights:,}")
     tensors = load_gguf_checkpoint(str(file), return_tensors=True, model_to_load=shape)["tensors"]
     network = AutoModelForCausalLM.from_config(config)
     missing = network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False).missing_keys
@@ -85,16 +101,6 @@ def _write(file: Path, target: Path) -> None:
     with new_folder(target) as folder:
         network.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-
-
-def _n_bytes(file: Path) -> int:
-    """Of the network in float32; 0 for a file that cannot be read, which the conversion will say better."""
-    from gguf import GGUFReader
-
-    try:
-        return FLOAT_BYTES * sum(int(tensor.n_elements) for tensor in GGUFReader(str(file)).tensors)
-    except (*CANNOT_READ, IndexError):
-        return 0
 
 
 def _config(found: dict[str, Any]) -> dict[str, Any]:

@@ -2,92 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import struct
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
-from tokenizers import models as pieces
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from earmark.errors import MissingWeights
 from earmark.models.base import ModelFiles, TextModel
 from earmark.models.gguf import unpacked
+from earmark.models.gguf_head import read_head
 from earmark.models.llama import load
-
-WIDTH, N_LAYERS, N_HEADS, N_KV, N_FFN = 64, 2, 4, 2, 96
-TEXTS = ["the cat sat on the mat\n\n1815 and 12345 dogs", "caf\u00e9 \u65e5\u672c  the end"] * 8
-
-
-def tokenizer(digits: bool) -> Tokenizer:
-    made = Tokenizer(pieces.BPE())
-    split = [pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), *split] if digits else split)
-    made.decoder = decoders.ByteLevel()
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, special_tokens=specials, show_progress=False))
-    return made
-
-
-def network(n_vocab: int) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=n_vocab, hidden_size=WIDTH, num_hidden_layers=N_LAYERS, num_attention_heads=N_HEADS, num_key_value_heads=N_KV, intermediate_size=N_FFN,
-        max_position_embeddings=128, tie_word_embeddings=True, rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 5_000.0},
-    )  # fmt: skip
-    model = LlamaForCausalLM(config).eval()
-    for name, parameter in model.named_parameters():
-        torch.nn.init.normal_(parameter, 1.0 if "norm" in name else 0.0, 0.3)
-    return model
-
-
-def write(path: Path, model: LlamaForCausalLM, made: Tokenizer, pre: str, quantised: bool = False, without: str = "") -> None:
-    """As llama.cpp's converter does: its names, and the rows of q and k in the order of its rotary positions."""
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("Toy")
-    writer.add_block_count(N_LAYERS)
-    writer.add_context_length(128)
-    writer.add_embedding_length(WIDTH)
-    writer.add_feed_forward_length(N_FFN)
-    writer.add_head_count(N_HEADS)
-    writer.add_head_count_kv(N_KV)
-    writer.add_rope_freq_base(5_000.0)
-    writer.add_rope_dimension_count(WIDTH // N_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(made.get_vocab_size())
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre)
-    writer.add_token_list([str(made.id_to_token(i)) for i in range(made.get_vocab_size())])
-    writer.add_token_types([3] * 3 + [1] * (made.get_vocab_size() - 3))
-    writer.add_token_merges([" ".join(pair) for pair in merges(made)])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_add_bos_token(False)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, N_LAYERS)
-    for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" or name == without:
-            continue
-        values = tensor.numpy()
-        for part, heads in (("q_proj", N_HEADS), ("k_proj", N_KV)):
-            if part in name:
-                values = values.reshape(heads, 2, -1, WIDTH).swapaxes(1, 2).reshape(values.shape)
-        kind = gguf.GGMLQuantizationType.Q4_1 if quantised and "proj" in name else gguf.GGMLQuantizationType.F32
-        own = names.get_name(name, try_suffixes=(".weight",))
-        writer.add_tensor(str(own), gguf.quants.quantize(np.ascontiguousarray(values, np.float32), kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def merges(made: Tokenizer) -> list[list[str]]:
-    return json.loads(made.to_str())["model"]["merges"]
+from tests.fixtures.gguf_toy import TEXTS, WIDTH, network, tokenizer, write
 
 
 def opened(path: Path, cache: Path, role: str = "gguf", **options: Any) -> TextModel:
@@ -144,3 +72,46 @@ def test_what_is_no_gguf_file(tmp_path: Path) -> None:
     with pytest.raises(MissingWeights, match=r"toy.gguf of toy cannot be read as a language model"):
         opened(tmp_path / "toy.gguf", tmp_path / "cache")
     assert unpacked("toy", {"checkpoint": tmp_path}, tmp_path) == {"checkpoint": tmp_path}
+
+
+def lied(path: Path, key: bytes, form: str, value: int, behind: int = 4) -> None:
+    """Another number so many bytes behind a key."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into(form, data, data.index(key) + len(key) + behind, value)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("key", "form", "value", "behind", "reason"),
+    [
+        (b"GGUF", "<Q", 1 << 60, 4, r"it says that it has 1,152,921,504,606,846,976 tensors, for which the [\d,]+ bytes that are left are too few"),
+        (b"tokenizer.ggml.tokens", "<Q", 1 << 40, 8, "1,099,511,627,776 values of 'tokenizer.ggml.tokens'"),
+        (b"token_embd.weight", "<Q", 1 << 50, 12, r"its 20 tensors say that they take [\d,]+ bytes, of which the file has"),
+        (b"token_embd.weight", "<I", 40_000, 0, "'token_embd.weight' has 40000 dimensions; at most 4 can be"),
+        (b"token_embd.weight", "<I", 99, 20, "'token_embd.weight' is of the type 99, which is not known"),
+        (b"llama.block_count", "<I", 1 << 30, 4, "it says that it has 1,073,741,824 blocks, and has 20 tensors in all"),
+        (b"llama.feed_forward_length", "<I", 1 << 20, 4, r"its entries speak of a network of [\d,]+ weights, of which it has [\d,]+"),
+        (b"llama.attention.head_count", "<I", 0, 4, "Error"),
+    ],
+)
+def test_a_file_that_says_more_than_it_holds_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: bytes, form: str, value: int, behind: int, reason: str
+) -> None:
+    made, path = tokenizer(digits=True), tmp_path / "toy.gguf"
+    write(path, network(made.get_vocab_size()), made, "smollm")
+    lied(path, key, form, value, behind)
+    if "Error" not in reason:
+        monkeypatch.setattr("gguf.dequantize", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(MissingWeights, match=reason):
+        opened(path, tmp_path / "cache")
+
+
+def test_weights_are_counted_and_must_all_be_there(tmp_path: Path) -> None:
+    made, path = tokenizer(digits=True), tmp_path / "toy.gguf"
+    write(path, network(made.get_vocab_size()), made, "smollm")
+    head = read_head(path)
+    assert head.n_tensors == 20 and head.numbers["llama.block_count"] == 2
+    assert head.n_weights == sum(p.numel() for p in network(made.get_vocab_size()).parameters()), "the output's weights are the input's"
+    path.write_bytes(path.read_bytes()[:-40_000])
+    with pytest.raises(MissingWeights, match="of which the file has"):
+        opened(path, tmp_path / "cache")

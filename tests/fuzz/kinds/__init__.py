@@ -36,6 +36,7 @@ KINDS: dict[str, Kind] = {
     "texts": Kind(60, 6.0, 200),
     "catalogs": Kind(100, 2.0, 60),
     "checkpoints": Kind(800, 6.0, 150),
+    "ggufs": Kind(40, 6.0, 200),
     "tables": Kind(250, 6.0, 150),
 }
 
