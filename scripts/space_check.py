@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="earmark-space-") as folder:
-            check(Path(folder), Path(options.python) if options.python else None)
+            check(Path(folder), options.python and options.python.absolute())
     except (Failed, setup.Missing) as error:
         print(f"\nThe Space would not run: {error}", file=sys.stderr)
         return 1
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--python", help="the Python of an environment that is there already, instead of a fresh one")
+    parser.add_argument("--python", type=Path, help="the Python of an environment that is there already, instead of a fresh one")
     return parser
 
 
