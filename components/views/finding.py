@@ -72,7 +72,7 @@ class FindPage:
 
     @property
     def said(self) -> str:
-        """`62 units by their label, 2,733 by what is said in their strongest samples`."""
+        """`62 units by label, 2,733 by what is said in their strongest samples`."""
         counts = [f"{prose.count(s.n_found)}{(' units' if s.n_found > 1 else ' unit') if not n else ''} {s.how}" for n, s in enumerate(self.sections)]
         return ", ".join(counts)
 
@@ -87,8 +87,8 @@ def find_page(store: Store, link: Link) -> FindPage:
     by_label = [f for f in found if f.by_label and not f.by_number]
     by_words = [f for f in found if not f.by_label and not f.by_number]
     parts = (
-        ("Their number", "by their number", by_number),
-        ("Their label", "by their label", by_label),
+        ("Their number", "by number", by_number),
+        ("Their label", "by label", by_label),
         ("Their strongest samples", "by what is said or read in their strongest samples", by_words),
     )
     problems: dict[str, None] = {}

@@ -73,7 +73,7 @@ def test_a_sound_is_found_in_labels_alone_itself_before_what_stands_beside_it(st
     assert [(f.dictionary, f.unit, f.exact, f.times) for f in found] == [(NEURONS, 10, True, 0), (NEURONS, 9, False, 0)]
     assert found[0].why == "label: phone /sh/ (ʃ), 55% of its strongest activity" and found_json(found)[0]["label"] == "/sh/"
     page = find_page(store, Link("find", browse=BrowseView(text)))
-    assert page.said == "2 units by their label" and not page.n_clips and [p.n_found for p in page.places] == [2]
+    assert page.said == "2 units by label" and not page.n_clips and [p.n_found for p in page.places] == [2]
 
 
 def test_letters_in_slashes_are_no_letters_of_any_text(store: Store) -> None:
