@@ -95,6 +95,7 @@ time.sleep(60)
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout.split()
     process.send_signal(signal.SIGKILL)
     process.wait()
+    process.stdout.close()
     until = time.monotonic() + 20
     while time.monotonic() < until and any(_runs(int(child)) for child in children):
         time.sleep(0.1)

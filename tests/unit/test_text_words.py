@@ -50,7 +50,7 @@ def brute(values: np.ndarray, on: np.ndarray) -> tuple[float | None, float]:
     """(ratio of the means above 0, chance that a value on the words is the higher one)"""
     means = [[v for v in values[part] if v > 0] for part in (on, ~on)]
     wins = sum((a > b) + 0.5 * (a == b) for a in values[on] for b in values[~on])
-    return (np.mean(means[0]) / np.mean(means[1]) if means[1] else None), wins / (on.sum() * (~on).sum())
+    return (np.mean(means[0]) / np.mean(means[1]) if all(means) else None), wins / (on.sum() * (~on).sum())
 
 
 def test_words_in_a_text_against_brute_force(desk: Desk) -> None:
