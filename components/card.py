@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from earmark.links import Filter, Link, api_href, model_href, short_link, unit_media_href, whole_link
 
-from . import figures, glossary, prose
+from . import figures, glossary, prose, tokens
 
 HERE = Path(__file__).parent
 
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 @cache
 def _environment() -> Environment:
     env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    names: dict[str, Any] = {"prose": prose, "figures": figures, "glossary": glossary, "Filter": Filter, "Link": Link}
+    names: dict[str, Any] = {"prose": prose, "figures": figures, "glossary": glossary, "Filter": Filter, "Link": Link, "run": tokens.run}
     names |= {function.__name__: function for function in (api_href, model_href, short_link, unit_media_href, whole_link)}
     env.globals.update(names)
     return env

@@ -1,4 +1,4 @@
-"""Text as its tokens print it, shaded by a trace: pieces for `templates/tokens.html`. No gradio.
+"""Text as its tokens print it, shaded by a trace: pieces, and their HTML for `templates/tokens.html`. No gradio.
 
 Put together, the pieces' texts are the text. What cannot be seen (control characters, zero width, bidirectional marks) becomes a mark with a name
 and never reaches the page itself; spaces, tabs and line ends stay what they are and carry a quiet sign.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
+from markupsafe import Markup, escape
 
 from earmark.units import TokenGrid
 
@@ -20,6 +22,8 @@ from . import prose
 FAINT = 0.02
 """shares of the scale below this are not shaded"""
 N_SPOKEN = 4
+MAX_KEPT = 24
+"""characters of a piece whose parts are remembered: the same tokens come again and again"""
 NAMES = {
     0x00AD: "SHY", 0x061C: "ALM", 0x0085: "NEL", 0x200B: "ZWSP", 0x200C: "ZWNJ", 0x200D: "ZWJ", 0x200E: "LRM", 0x200F: "RLM", 0x2028: "LS", 0x2029: "PS",
     0x202A: "LRE", 0x202B: "RLE", 0x202C: "PDF", 0x202D: "LRO", 0x202E: "RLO", 0x2060: "WJ", 0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI",
@@ -46,6 +50,14 @@ class Part:
     def codes(self) -> str:
         """Of a hidden run: its characters by number, for copying."""
         return " ".join(f"{ord(letter):x}" for letter in self.text)
+
+    @cached_property
+    def html(self) -> str:
+        """Signs are drawn by the style sheet, so that what is copied is the text."""
+        if not self.kind:
+            return str(escape(self.text))
+        codes, inside = (f' data-codes="{self.codes}"', "") if self.kind == "hidden" else ("", escape(self.text))
+        return f'<i class="em-sign {self.kind}" data-sign="{escape(self.sign)}"{codes}>{inside}</i>'
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,26 @@ class Piece:
         """Nothing is marked in it."""
         return self.value is None and not self.peak and not self.sink
 
+    @property
+    def inside(self) -> Markup:
+        """HTML of the text alone."""
+        return Markup("".join([part.html for part in self.parts]))
+
+    def span(self, each: bool) -> str:
+        """HTML of the piece: a span where it is marked. each: always a span, that knows its first position."""
+        inside = "".join([part.html for part in self.parts])
+        if self.plain and not each:
+            return inside
+        tag, kinds = "mark" if self.peak else "span", f"{' n' * (self.share < 0)}{' peak' * self.peak}{' sink' * self.sink}"
+        style, at = f' style="--v:{abs(self.share):.3g}"' if self.share else "", f' data-at="{self.start}"' if each else ""
+        return f'<{tag} class="em-t{kinds}"{style}{at} title="{escape(self.title)}">{inside}</{tag}>'
+
+
+def run(found: Iterable[Piece], each: bool = False) -> Markup:
+    """Pieces one after the other as HTML: spans for what is marked, plain text for the rest. A card of texts has ten thousand of them, for which
+    a template takes eight times as long."""
+    return Markup("".join([piece.span(each) for piece in found]))
+
 
 def pieces(
     tokens: Sequence[str],
@@ -104,21 +136,54 @@ def pieces(
     at, sinks: positions of the peak and of attention sinks. each: a piece for every token, also where nothing is marked, so that each can be clicked.
     first: the position of `tokens[0]`; `at`, `sinks` and the pieces count as it does. context: the text before and after these tokens.
     """
-    shares = np.zeros(len(tokens)) if values is None else np.nan_to_num(np.asarray(values, dtype=np.float64))
-    scale = scale or float(np.abs(shares).max(initial=0.0)) or 1.0
+    floats: list[float] = [0.0] * len(tokens) if values is None else np.nan_to_num(np.asarray(values, dtype=np.float64)).tolist()
+    scale = scale or max(map(abs, floats), default=0.0) or 1.0
     sunk = {s - first for s in sinks}
-    found: list[Piece] = []
+    runs: list[_Run] = []
     for start, end, text in TokenGrid(tuple(tokens)).spans():
-        inside = shares[start:end]
-        value, sink = float(inside[np.abs(inside).argmax()]), not sunk.isdisjoint(range(start, end))
-        piece = Piece(first + start, first + end, text, peak=at is not None and start <= at - first < end, sink=sink)
-        if abs(value) >= FAINT * scale and not sink:
-            piece = replace(piece, share=min(max(value / scale, -1.0), 1.0), value=value)
-        if found and piece.plain and found[-1].plain and not each:
-            piece = replace(piece, start=found[-1].start, text=found.pop().text + piece.text)
-        found.append(piece)
-    around = zip([context[0], *(p.text for p in found)], found, [*(p.text for p in found[1:]), context[1]], strict=False)
-    return tuple(replace(piece, parts=tuple(parts(before, piece.text, after, not piece.plain))) for before, piece, after in around)
+        value = floats[start] if end - start == 1 else max(floats[start:end], key=abs)
+        sink, peak = bool(sunk) and not sunk.isdisjoint(range(start, end)), at is not None and start <= at - first < end
+        shaded = value if abs(value) >= FAINT * scale and not sink else None
+        if runs and not each and not (sink or peak) and shaded is None and runs[-1].plain:
+            runs[-1].texts.append(text)
+            runs[-1].end = end
+        else:
+            runs.append(_Run(start, end, [text], shaded, peak, sink))
+    texts = [context[0], *("".join(run.texts) for run in runs), context[1]]
+    return tuple(run.piece(first, scale, *texts[n : n + 3]) for n, run in enumerate(runs))
+
+
+@dataclass(slots=True)
+class _Run:
+    """A piece that may still grow."""
+
+    start: int
+    end: int
+    texts: list[str]
+    value: float | None
+    peak: bool
+    sink: bool
+
+    @property
+    def plain(self) -> bool:
+        return self.value is None and not self.peak and not self.sink
+
+    def piece(self, first: int, scale: float, before: str, text: str, after: str) -> Piece:
+        share = 0.0 if self.value is None else min(max(self.value / scale, -1.0), 1.0)
+        found = _parts(before, text, after, not self.plain)
+        return Piece(first + self.start, first + self.end, text, found, share, self.value, self.peak, self.sink)
+
+
+def _parts(before: str, text: str, after: str, edges: bool) -> tuple[Part, ...]:
+    """`parts`, remembered for what is as short as tokens are."""
+    if len(text) > MAX_KEPT:
+        return tuple(parts(before, text, after, edges))
+    return _kept_parts(before[-1:], text, after[:1], edges)
+
+
+@lru_cache(maxsize=1 << 14)
+def _kept_parts(before: str, text: str, after: str, edges: bool) -> tuple[Part, ...]:
+    return tuple(parts(before, text, after, edges))
 
 
 def parts(before: str, text: str, after: str, edges: bool = False) -> Iterator[Part]:

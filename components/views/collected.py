@@ -10,7 +10,7 @@ from earmark.shelf.catalog import CorpusEntry
 from earmark.shelf.store import Store
 from earmark.units import UnitId
 
-from .finding import placed_row
+from .finding import placed_rows
 from .rows import Row
 
 
@@ -48,7 +48,7 @@ def list_page(store: Store, link: Link) -> ListPage:
     here: list[UnitId] = []
     for unit in link.collected.units:
         try:
-            place, row = placed_row(store, unit)
+            place, row = placed_rows(store, unit.dictionary, {unit.index: ""})[unit.index]
         except EarmarkError as error:
             missing.append(f"{unit.dictionary}:{unit.index} is not here. {error}")
             continue

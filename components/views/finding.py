@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from earmark.errors import EarmarkError, NotFound
 from earmark.links import BrowseView, Link
 from earmark.phones import IPA, in_ipa, shown_label
 from earmark.shelf.store import Store, rows_of
-from earmark.units import UnitId
 from earmark.web.find import Found, clips_saying, find, query_of
 
 from .. import prose
@@ -146,19 +146,21 @@ def _name(store: Store, slug: str) -> str:
 
 
 def _rows(store: Store, found: list[Found], problems: dict[str, None]) -> tuple[tuple[str, Row], ...]:
-    rows: list[tuple[str, Row]] = []
-    for f in found:
+    rows: dict[tuple[str, int], tuple[str, Row]] = {}
+    for slug in dict.fromkeys(f.dictionary for f in found):
         try:
-            rows.append(placed_row(store, UnitId(f.dictionary, f.unit), f.why))
+            rows |= {(slug, unit): row for unit, row in placed_rows(store, slug, {f.unit: f.why for f in found if f.dictionary == slug}).items()}
         except EarmarkError as error:
             problems[str(error)] = None
-    return tuple(rows)
+    return tuple(rows[f.dictionary, f.unit] for f in found if (f.dictionary, f.unit) in rows)
 
 
-def placed_row(store: Store, unit: UnitId, why: str = "") -> tuple[str, Row]:
-    """A unit's dictionary in words, and its row. Raises EarmarkError for a unit that is not here."""
-    entry, frame = store.catalog.dictionary(unit.dictionary), store.units_frame(unit.dictionary)
-    if not 0 <= unit.index < len(frame):
-        raise NotFound(f"{unit.dictionary} has units 0 to {len(frame) - 1}; {unit.index} is none of them.")
-    corpus = store.corpus(store.dictionary(unit.dictionary).corpus)
-    return _name(store, unit.dictionary), unit_row(entry, corpus, rows_of(frame.iloc[[unit.index]])[0], float(frame["peak"].max()) or 1.0, why)
+def placed_rows(store: Store, slug: str, units: Mapping[int, str]) -> dict[int, tuple[str, Row]]:
+    """For some units of a dictionary, each with why it was found: the dictionary in words, and the unit's row. Raises EarmarkError for a unit that is not here."""
+    entry, frame = store.catalog.dictionary(slug), store.units_frame(slug)
+    missing = next((unit for unit in units if not 0 <= unit < len(frame)), None)
+    if missing is not None:
+        raise NotFound(f"{slug} has units 0 to {len(frame) - 1}; {missing} is none of them.")
+    corpus, place, top = store.corpus(store.dictionary(slug).corpus), _name(store, slug), float(frame["peak"].max()) or 1.0
+    rows = rows_of(frame.iloc[list(units)])
+    return {unit: (place, unit_row(entry, corpus, row, top, why)) for (unit, why), row in zip(units.items(), rows, strict=True)}

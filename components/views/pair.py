@@ -123,7 +123,7 @@ class PairPage:
 def pair_page(store: Store, desk: Desk, link: Link, tokens: Own = Own()) -> PairPage:
     """Everything that the comparison of a settled link shows, over the visitor's own sample unless another is asked for."""
     units = [UnitId(link.dictionary, link.unit or 0), *((link.other,) if link.other else ())]
-    sides = tuple(feature_page(store, Link("feature", u.dictionary, u.index)) for u in units)
+    sides = tuple(feature_page(store, Link("feature", u.dictionary, u.index), ("top",)) for u in units)
     choices = with_tables(store, link.dictionary)
     another = Link("compare", link.dictionary, pick(store, link.dictionary, in_pair=True)).href() if store.has_tables(link.dictionary) else ""
     title = " and ".join([sides[0].title, *(s.title.lower() for s in sides[1:])])

@@ -103,8 +103,8 @@ class FeaturePage:
     """how many of a group's examples are shown before one asks for more"""
 
 
-def feature_page(store: Store, link: Link) -> FeaturePage:
-    """Everything that the card of a settled link's unit shows."""
+def feature_page(store: Store, link: Link, shown: Sequence[str] = GROUPS) -> FeaturePage:
+    """Everything that the card of a settled link's unit shows; of its examples the groups that are named."""
     entry = store.catalog.dictionary(link.dictionary)
     title = prose.unit_name(entry.kind, link.unit or 0)
     place = place_of(store, link.dictionary)
@@ -123,7 +123,7 @@ def feature_page(store: Store, link: Link) -> FeaturePage:
             hits = Group("hits", f"{len(found)} {words.samples}", note, 0, 0, _found(corpus, dictionary, card, found, link))
     except EarmarkError as error:
         return FeaturePage(link, entry, place, title, words, problem=str(error))
-    groups = [] if hits else [_group(corpus, dictionary, name, card, link, words) for name in GROUPS]
+    groups = [] if hits else [_group(corpus, dictionary, name, card, link, words) for name in shown]
     match_name = None
     if card.match and card.match.dictionary in store.catalog.dictionaries:
         match_name = prose.unit_name(store.catalog.dictionary(card.match.dictionary).kind, card.match.unit)

@@ -111,48 +111,7 @@ class Store:
         """Everything a unit's page shows, from its tables alone."""
         d = self.dictionary(unit.dictionary)
         d.check_unit(unit.index)
-        row = d.table("units").rows_of(unit.index).to_pylist()[0]
-        match = None
-        if row["match_dictionary"] is not None:
-            match = Match(row["match_dictionary"], row["match_unit"], row["match_correlation"])
-        return UnitCard(
-            id=unit,
-            stats=_stats(row),
-            histogram=Histogram(tuple(row["edges"]), tuple(row["counts"])),
-            examples=self._examples(d, unit.index),
-            neighbours=tuple(Neighbour(u, c) for u, c in zip(row["neighbours"], row["cosines"], strict=True)),
-            match=match,
-            label=d.labels.get(unit.index),
-            effects=d.effects(unit.index),
-            trip=d.trip(unit.index),
-        )
-
-    def _examples(self, d: Dictionary, index: int) -> tuple[Example, ...]:
-        corpus = self.corpus(d.corpus)
-        rows = d.table("examples").rows_of(index).to_pylist()
-        rows.sort(key=lambda r: (GROUPS.index(r["group"]), r["rank"]))
-        return tuple(self._example(d, corpus, row) for row in rows)
-
-    @staticmethod
-    def _example(d: Dictionary, corpus: Corpus, row: dict[str, Any]) -> Example:
-        stored = np.frombuffer(row["trace"], dtype=np.uint8).astype(np.float32)
-        start_s = d.offset_s + row["start"] * d.hop_s
-        sample: int = row["sample"]
-        return Example(
-            rank=row["rank"],
-            group=row["group"],
-            sample=corpus.ids[sample],
-            peak=row["peak"],
-            at_s=d.offset_s + row["at"] * d.hop_s,
-            start_s=start_s,
-            end_s=start_s + len(stored) * d.hop_s,
-            trace=row["low"] + stored / 255.0 * (row["high"] - row["low"]),
-            transcript=corpus.transcripts[sample],
-            duration_s=corpus.durations_s[sample],
-            at=row["at"],
-            start=row["start"],
-            tokens=corpus.tokens_in(sample),
-        )
+        return _card(d, self.corpus(d.corpus), unit.index)
 
     def search(self, unit: UnitId, low: float | None = None, high: float | None = None, absolute: bool = False, n: int = 20) -> tuple[Hit, ...]:
         """Samples whose peak of this unit lies within [low, high], strongest first, one entry a sample.
@@ -187,6 +146,53 @@ class Store:
         return _units_frame(self.dictionary(slug), self.corpus(self.dictionary(slug).corpus))
 
 
+@lru_cache(maxsize=64)
+def _card(d: Dictionary, corpus: Corpus, index: int) -> UnitCard:
+    """One view asks for the same card several times, and the next visitor soon again."""
+    row = d.table("units").rows_of(index).to_pylist()[0]
+    match = None
+    if row["match_dictionary"] is not None:
+        match = Match(row["match_dictionary"], row["match_unit"], row["match_correlation"])
+    return UnitCard(
+        id=UnitId(d.entry.slug, index),
+        stats=_stats(row),
+        histogram=Histogram(tuple(row["edges"]), tuple(row["counts"])),
+        examples=_examples(d, corpus, index),
+        neighbours=tuple(Neighbour(u, c) for u, c in zip(row["neighbours"], row["cosines"], strict=True)),
+        match=match,
+        label=d.labels.get(index),
+        effects=d.effects(index),
+        trip=d.trip(index),
+    )
+
+
+def _examples(d: Dictionary, corpus: Corpus, index: int) -> tuple[Example, ...]:
+    rows = d.table("examples").rows_of(index).to_pylist()
+    rows.sort(key=lambda r: (GROUPS.index(r["group"]), r["rank"]))
+    return tuple(_example(d, corpus, row) for row in rows)
+
+
+def _example(d: Dictionary, corpus: Corpus, row: dict[str, Any]) -> Example:
+    stored = np.frombuffer(row["trace"], dtype=np.uint8).astype(np.float32)
+    start_s = d.offset_s + row["start"] * d.hop_s
+    sample: int = row["sample"]
+    return Example(
+        rank=row["rank"],
+        group=row["group"],
+        sample=corpus.ids[sample],
+        peak=row["peak"],
+        at_s=d.offset_s + row["at"] * d.hop_s,
+        start_s=start_s,
+        end_s=start_s + len(stored) * d.hop_s,
+        trace=row["low"] + stored / 255.0 * (row["high"] - row["low"]),
+        transcript=corpus.transcripts[sample],
+        duration_s=corpus.durations_s[sample],
+        at=row["at"],
+        start=row["start"],
+        tokens=corpus.tokens_in(sample),
+    )
+
+
 def _hit(d: Dictionary, corpus: Corpus, row: int, peak: float, at: int) -> Hit:
     at_s = round(d.offset_s + at * d.hop_s, 6)
     return Hit(corpus.ids[row], peak, at_s, corpus.transcripts[row], corpus.durations_s[row], at, corpus.tokens_in(row))
@@ -194,7 +200,8 @@ def _hit(d: Dictionary, corpus: Corpus, row: int, peak: float, at: int) -> Hit:
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of such a frame, each as values by column."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+    names = [str(name) for name in frame.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(frame[name].tolist() for name in names), strict=True)]
 
 
 def said_at(corpus: Corpus, row: int, at: int) -> str:

@@ -6,9 +6,9 @@ The page, its JSON and the command line all search here, over every dictionary w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from ..cards import UnitLabel
 from ..errors import BadInput, EarmarkError
 from ..links import MAX_TEXT
 from ..phones import Sounds, bare_phones, phones_of, slashed, sounds_in
+from ..shelf.folders import Corpus
 from ..shelf.store import Store
 from .media import modality_of
 from .records import number
+from .said import Said, said_in
 
 MAX_FOUND = 500
 N_STRONGEST = 5
@@ -130,28 +132,46 @@ _SIDES = frozenset({"after", "before"})
 """words around a sound that labels have, too; others around it are only how one speaks"""
 
 
+@dataclass(frozen=True)
+class Wording:
+    """A label, taken apart."""
+
+    sounds: tuple[Sounds, ...]
+    """its phones, in order"""
+    known: tuple[str, ...]
+    """its words, without what stands in slashes"""
+    words: frozenset[str]
+    """all of them"""
+    tokens: tuple[str, ...]
+    """what a label of texts quotes, without blanks around it"""
+    whole: str
+    """all of it in small letters, without quotation marks around it"""
+
+
+@lru_cache(maxsize=1 << 14)
+def wording_of(label: str) -> Wording:
+    small = label.casefold()
+    tokens = tuple(found.strip() for found in re.findall("“([^”]*)”", small) if found.strip())
+    known = words_of(re.sub(r"/[^/]+/", " ", small))
+    return Wording(tuple(sounds_in(label)), known, frozenset(words_of(label)), tokens, _UNQUOTED.sub(r"\1", small).strip())
+
+
 def label_fits(text: str, label: str) -> bool:
     """Whether a label is what a query asks for: its phones, however they are spelt, its token, or words that begin as the query's words do."""
-    query, sounds = query_of(text), set(sounds_in(label))
+    query, its = query_of(text), wording_of(label)
     if query.slashed:
-        return bool(query.sounds) and not query.unknown and sounds.issuperset(query.sounds) and _SIDES & {*query.words} <= {*words_of(label)}
-    if sounds & {*query.sounds} or is_label(text, label) or query.text in _tokens(label):
+        return bool(query.sounds) and not query.unknown and {*its.sounds}.issuperset(query.sounds) and _SIDES & {*query.words} <= its.words
+    if any(sounds in its.sounds for sounds in query.sounds) or is_label(text, label) or query.text in its.tokens:
         return True
-    known = words_of(re.sub(r"/[^/]+/", " ", label.casefold()))
-    return bool(query.words) and all(any(k.startswith(w) for k in known) for w in query.words)
-
-
-def _tokens(label: str) -> list[str]:
-    """What a label of texts quotes, without blanks around it."""
-    return [found.strip() for found in re.findall("“([^”]*)”", label.casefold()) if found.strip()]
+    return bool(query.words) and all(any(k.startswith(w) for k in its.known) for w in query.words)
 
 
 def is_label(text: str, label: str) -> bool:
     """Whether a query names a label exactly: all of its phones with what is beside them, its token, or its words."""
-    query, sounds = query_of(text), tuple(sounds_in(label))
-    if sounds and {*sounds} == {*query.sounds}:
-        return _SIDES & {*query.words} == _SIDES & {*words_of(label)}
-    return bool(query.text) and query.text == _UNQUOTED.sub(r"\1", label.casefold()).strip()
+    query, its = query_of(text), wording_of(label)
+    if its.sounds and {*its.sounds} == {*query.sounds}:
+        return _SIDES & {*query.words} == _SIDES & its.words
+    return bool(query.text) and query.text == its.whole
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -169,20 +189,26 @@ def matches(store: Store, slug: str, text: str) -> Matches:
     digits = text.strip().removeprefix("#")
     if digits.isascii() and digits.isdigit() and int(digits[:9]) < d.n_units:
         by_number[int(digits[:9])] = True
+    fitting = {label: is_label(text, label) for label in {label.text for label in d.labels.values()} if label_fits(text, label)}
     for unit, label in d.labels.items():
-        by_label[unit] = label_fits(text, label.text)
-        exact[unit] = by_label[unit] and is_label(text, label.text)
+        if label.text in fitting:
+            by_label[unit], exact[unit] = True, fitting[label.text]
     store.corpus(d.corpus, fetch=False)
-    times = _times(_lines(store, slug, d.revision), query_of(text).said)
+    times = _strongest(store, slug, d.revision).times(query_of(text).said)
     return Matches(slug, d.labels, _verb(store, slug), by_number, by_label, exact, times)
 
 
 @lru_cache(maxsize=8)
-def _lines(store: Store, slug: str, revision: str) -> tuple[tuple[str, ...], ...]:
-    """What is said in each unit's strongest samples, of texts around their peaks; in small letters."""
+def _strongest(store: Store, slug: str, revision: str) -> Said:
+    """What is said in each unit's strongest samples, of texts around their peaks."""
     frame, corpus = store.units_frame(slug), store.corpus(store.dictionary(slug).corpus)
     pairs = zip(frame["strongest"], frame["peaks_at"], strict=True)
-    return tuple(tuple(corpus.near(row, at).casefold() for row, at in zip(rows, places, strict=True)) for rows, places in pairs)
+    return said_in([[corpus.near(row, at) for row, at in zip(rows, places, strict=True)] for rows, places in pairs])
+
+
+@lru_cache(maxsize=8)
+def _transcripts(corpus: Corpus) -> Said:
+    return said_in([[line] for line in corpus.transcripts])
 
 
 def clips_saying(store: Store, slug: str, text: str) -> tuple[str, ...]:
@@ -190,19 +216,8 @@ def clips_saying(store: Store, slug: str, text: str) -> tuple[str, ...]:
     corpus, words = store.corpus(store.dictionary(slug, fetch=False).corpus, fetch=False), query_of(text).said
     if corpus.is_text or not words:
         return ()
-    rows = [row for row, n in enumerate(_times([[line.casefold()] for line in corpus.transcripts], words)) if n]
+    rows = np.flatnonzero(_transcripts(corpus).times(words)).tolist()
     return tuple(corpus.ids[row] for row in sorted(rows, key=lambda row: (len(corpus.transcripts[row]), row)))
-
-
-def _times(lines: Sequence[Sequence[str]], words: Sequence[str]) -> NDArray[np.int64]:
-    """[n_units] lines of each unit in which every one of the words begins a word."""
-    patterns = [re.compile(rf"\b{re.escape(w)}") for w in words]
-
-    @cache
-    def says(line: str) -> bool:
-        return all(w in line for w in words) and all(p.search(line) for p in patterns)
-
-    return np.array([sum(map(says, own)) if words else 0 for own in lines], np.int64)
 
 
 def find(store: Store, text: str, n: int | None = None) -> tuple[Found, ...]:
