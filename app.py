@@ -45,7 +45,7 @@ def create_page(store: Store, desk: Desk) -> tuple[gr.Blocks, Page]:
     context = Context(store, TABS, desk)
     with Discreet(title="Earmark", fill_width=True, analytics_enabled=False, delete_cache=FORGET_S) as demo:
         page = build_page(context)
-        wire(context, page)
+        wire(page)
         endpoints(context.store)
         model_endpoints(context.desk)
     demo.queue(max_size=MAX_WAITING)
@@ -65,7 +65,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
     Without the desk that the page was given, visitors' own clips have neither sound nor picture. Without the page, the first view
     is there only once Gradio's scripts have run.
     """
-    first = [Middleware(FirstView, Context(store, TABS, desk or Desk(store)), page)] if page else []
+    first = [Middleware(FirstView, page)] if page else []
     doors = Middleware(Doors, store.settings.max_upload_mb)
     return {
         "app_kwargs": {

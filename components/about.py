@@ -13,6 +13,7 @@ from earmark.shelf.hub import Terms
 from .bridge import Context
 from .card import render
 from .host.events import when_any
+from .kept import Shown
 from .plots import density_figure
 from .views.listing import choices
 
@@ -58,7 +59,8 @@ def looked_at(context: Context, text: str) -> str:
         return render("opened.html", found=None, problem=str(error))
 
 
-def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link, and the document's title."""
     found = choices(context.store, link)
-    return (render("about.html", choices=found, catalog=context.store.catalog, max_link=MAX_LINK_TEXT), density_figure(context.store)), "About · Earmark"
+    page = render("about.html", choices=found, catalog=context.store.catalog, max_link=MAX_LINK_TEXT)
+    return Shown((page, density_figure(context.store)), "About · Earmark", lasts=True)

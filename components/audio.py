@@ -20,6 +20,7 @@ from .editing import build_runs, hear_edits
 from .host.events import told, when
 from .host.uploads import uploaded
 from .host.waiting import MODEL, READING, telling
+from .kept import Shown
 from .views.clip import clip_view, form_view, hits_view, sample_view
 from .views.edited import speech_result
 from .views.edits import panel_on
@@ -98,7 +99,7 @@ def said(name: str, work: Callable[[], str]) -> str:
         return render("audio-answer.html", **dict.fromkeys(SAID) | {"once": once, "problem": str(error)})
 
 
-def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link and the visitor's own clip, and the document's title. The model starts loading."""
     desk, store = context.desk, context.store
     desk.warm(link.dictionary)
@@ -108,11 +109,11 @@ def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     else:
         clip, title = desk.kept.get(context.clip) if context.clip else None, "Your audio"
         if clip is None:
-            return (form, render("audio-empty.html", gone=bool(context.clip)), edits_of(context, link, None, None), ""), "Your audio · Earmark"
+            return Shown((form, render("audio-empty.html", gone=bool(context.clip)), edits_of(context, link, None, None), ""), "Your audio · Earmark")
         shown = clip_view(store, context.clip, clip, link)
     hits = render("audio-hits.html", page=hits_view(store, link, clip))
     edits = edits_of(context, link, clip, shown.duration_s)
-    return (form, render("audio-clip.html", clip=shown), edits, hits), f"{title} · {link.dictionary} · Earmark"
+    return Shown((form, render("audio-clip.html", clip=shown), edits, hits), f"{title} · {link.dictionary} · Earmark")
 
 
 def edits_of(context: Context, link: Link, clip: Clip | None, duration_s: float | None) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -35,6 +35,7 @@ from .card import page_head, page_style, render
 from .embed import embed_headers, embed_page, is_embedded
 from .host.events import unchanged, when
 from .host.headers import page_policy
+from .kept import KeptViews, Shown, drawn
 from .views.address import settle
 
 MAX_QUERY = 12_000
@@ -57,12 +58,15 @@ class Context:
     """the same for a training of the Lab"""
     figures: str = ""
     """which figures the page has already, where it says so: they need not be drawn again"""
+    views: KeptViews = field(default_factory=KeptViews)
+    """what was drawn before, for whomever"""
 
 
 @dataclass(frozen=True)
 class Page:
     """The components that a visit fills: the bridge, the notices, the tabs, then each tab's own."""
 
+    context: Context
     bridge: gr.HTML
     notice: gr.HTML
     tabs: gr.Tabs
@@ -83,15 +87,15 @@ def build_page(context: Context) -> Page:
             with gr.Tab(tab.TITLE, id=tab.NAME, elem_id=f"em-tab-{tab.NAME}"):
                 parts[tab.NAME] = tab.build(context)
     bridge = gr.HTML("", elem_id="em-bridge", visible="hidden", html_template="", js_on_load=ON_LOAD)
-    return Page(bridge, notice, tabs, parts)
+    return Page(context, bridge, notice, tabs, parts)
 
 
-def wire(context: Context, page: Page) -> None:
+def wire(page: Page) -> None:
     """Draw what the bridge asks for: first the page's own address, then every further one."""
 
     def drawn(event: gr.EventData) -> list[Any]:
         asked = dict(parse_qsl(str(event.query)[:MAX_QUERY], keep_blank_values=True))
-        own = replace(context, **{name: str(getattr(event, name))[:80] for name in ("clip", "passage", "run", "figures")})
+        own = replace(page.context, **{name: str(getattr(event, name))[:80] for name in ("clip", "passage", "run", "figures")})
         return visit(own, page, asked, int(event.n), bool(event.there))
 
     when(page.bridge, "visit", drawn, None, page.outputs, trigger_mode="always_last", queue=False, show_progress="hidden", api_visibility="private")
@@ -129,10 +133,22 @@ def view_of(context: Context, query: Mapping[str, str]) -> View:
     said = render("notice.html", notices=notices)
     try:
         with told():
-            values, title = tab.show(context, link)
+            shown = _shown(context, tab, link)
     except EarmarkError as error:  # such as a table that was damaged since: the other tabs work on
         return View(link, f"{tab.TITLE} · Earmark", said, (), render("problem.html", problem=str(error), back=True))
-    return View(link, title, said, tuple(values))
+    return View(link, shown.title, said, shown.values)
+
+
+def _shown(context: Context, tab: ModuleType, link: Link) -> Shown:
+    """What the tab shows for a link: as it was drawn for somebody else, where nothing has changed since."""
+    key = link, context.store.state(), tab.also(context, link) if hasattr(tab, "also") else None
+    kept = context.views.get(key)
+    if kept is not None:
+        return kept
+    shown = drawn(tab.show(context, link))
+    if shown.lasts:
+        context.views.put(key, shown)
+    return shown
 
 
 def visit(context: Context, page: Page, query: Mapping[str, str], number: int, there: bool) -> list[Any]:
@@ -149,8 +165,8 @@ class FirstView:
     Scripts run by the answer's nonce alone.
     """
 
-    def __init__(self, app: ASGIApp, context: Context, page: Page):
-        self._app, self._context, self._page = app, context, page
+    def __init__(self, app: ASGIApp, page: Page):
+        self._app, self._context, self._page = app, page.context, page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":

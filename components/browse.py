@@ -10,6 +10,7 @@ from earmark.links import Link
 
 from .bridge import Context
 from .card import render
+from .kept import Shown
 from .views.bare import bare_view
 from .views.listing import browse_page
 from .views.worked import worked_examples
@@ -23,7 +24,7 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     return (gr.HTML(loading, elem_id="em-browse", js_on_load=None, apply_default_css=False),)
 
 
-def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link, and the document's title."""
     page = replace(browse_page(context.store, link), bare=bare_view(context.store, context.desk, link), worked=worked_examples(context.store, link))
-    return (render("browse.html", page=page),), f"{page.link.dictionary} · Earmark"
+    return Shown((render("browse.html", page=page),), f"{page.link.dictionary} · Earmark", lasts=not (page.bare or page.problem))

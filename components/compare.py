@@ -18,6 +18,7 @@ from .card import render
 from .charts import densities_figure, held_figure, positive_figure, scores_figure
 from .host.events import told, when
 from .host.waiting import MODEL, telling
+from .kept import Shown
 from .plots import timeline_figure
 from .views.pair import Own, pair_page
 from .views.whole import WholePage, whole_page
@@ -60,16 +61,22 @@ def answer_to(desk: Desk, asked: Mapping[str, Any], tell: Tell) -> str:
     return said("token", heard)
 
 
-def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link, and the document's title."""
     if link.whole:
         whole = whole_page(context.store, link)
         values = (render("whole.html", page=whole), "", None, "", *whole_figures(whole), render("whole-table.html", page=whole))
-        return values, f"{whole.title} · Earmark"
-    page = pair_page(context.store, context.desk, link, Own(context.clip, context.passage))
+        return Shown(values, f"{whole.title} · Earmark", lasts=not whole.problem)
+    own = also(context, link)
+    page = pair_page(context.store, context.desk, link, own)
     figure = timeline_figure(context.store, page.lines) if page.lines else None
     values = (render("compare.html", page=page), "", figure, render("compare-examples.html", page=page), *[None] * N_PLOTS, "")
-    return values, f"{page.title} · Earmark"
+    return Shown(values, f"{page.title} · Earmark", lasts=not (page.problem or page.waiting or own.given))
+
+
+def also(context: Context, link: Link) -> Own:
+    """What the visitor has brought: the units are shown over it."""
+    return Own(context.clip, context.passage)
 
 
 def whole_figures(page: WholePage) -> tuple[Any, ...]:

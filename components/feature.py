@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -12,10 +13,14 @@ from earmark.units import UnitId
 from .bridge import Context
 from .card import render
 from .editing import ablate_unit, build_runs
+from .kept import Shown
 from .views.bare import bare_view
 from .views.edits import panel_of_card
 from .views.effect import effect_view
 from .views.unit import feature_page
+
+if TYPE_CHECKING:
+    from earmark.live.editing.ablation.effect import UnitEffect
 
 NAME = "feature"
 TITLE = "Feature"
@@ -27,9 +32,14 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     return (card,)
 
 
-def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link, and the document's title."""
     page = feature_page(context.store, link)
     page = replace(page, bare=bare_view(context.store, context.desk, link), panel=panel_of_card(context.store, link, page.card))
-    page = replace(page, effect=effect_view(context.desk.editing.effect(UnitId(link.dictionary, link.unit or 0)), link))
-    return (render("feature.html", page=page),), f"{page.title} · {link.dictionary} · Earmark"
+    page = replace(page, effect=effect_view(also(context, link), link))
+    return Shown((render("feature.html", page=page),), f"{page.title} · {link.dictionary} · Earmark", lasts=not (page.bare or page.problem))
+
+
+def also(context: Context, link: Link) -> UnitEffect | None:
+    """What turning the unit off was found to change, where somebody has asked."""
+    return context.desk.editing.effect(UnitId(link.dictionary, link.unit or 0))

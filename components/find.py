@@ -8,6 +8,7 @@ from earmark.links import Link
 
 from .bridge import Context
 from .card import render
+from .kept import Shown
 from .views.finding import find_page
 
 NAME = "find"
@@ -18,7 +19,7 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
     return (gr.HTML(render("loading.html", what="the search"), elem_id="em-found", js_on_load=None, apply_default_css=False),)
 
 
-def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link, and the document's title."""
-    text = link.browse.text.strip()
-    return (render("find.html", page=find_page(context.store, link)),), f"{text or TITLE} · Earmark"
+    page = find_page(context.store, link)
+    return Shown((render("find.html", page=page),), f"{page.text or TITLE} · Earmark", lasts=not page.problems)

@@ -13,6 +13,7 @@ from . import prose
 from .bridge import Context
 from .card import render
 from .charts import cosine_figure, sweep_figure, trip_figure
+from .kept import Shown
 from .plots import density_curves
 from .views.bare import bare_view
 from .views.health import HealthPage, health_page
@@ -32,13 +33,13 @@ def build(context: Context) -> tuple[gr.HTML | gr.Plot, ...]:
     return tuple(parts)
 
 
-def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link, and the document's title."""
     page = replace(health_page(context.store, link), bare=bare_view(context.store, context.desk, link))
     values: list[Any] = [render("health.html", page=page)]
     for name in SECTIONS:
         values += [render("health-section.html", page=page, name=name), _figure(page, name)]
-    return tuple(values), f"{page.title} · {link.dictionary} · Earmark"
+    return Shown(tuple(values), f"{page.title} · {link.dictionary} · Earmark", lasts=not (page.bare or page.problem))
 
 
 def _figure(page: HealthPage, name: str) -> Any:

@@ -23,6 +23,7 @@ from .card import render
 from .host.events import told, unchanged, when
 from .host.uploads import uploaded
 from .host.waiting import READING
+from .kept import Shown
 from .labcharts import heat_figure, losses_figure, means_figure, scatter_figure, weights_figure
 from .views.lab import LabPage, lab_form, lab_page, source_name
 
@@ -94,7 +95,7 @@ def asked_for(desk: Desk, asked: Mapping[str, Any]) -> tuple[Link, Source]:
     return Link("lab", lab=replace(view, own=True)), desk.lab.again(str(asked.get("run", ""))[:80])
 
 
-def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link and the visitor's own training, and the document's title."""
     lab = context.desk.lab
     lab.warm(link.lab.experiment)
@@ -107,7 +108,7 @@ def show(context: Context, link: Link) -> tuple[tuple[Any, ...], str]:
     for name in SECTIONS:
         values.append(render(f"lab-{name}.html", page=page) if page else "")
         values += figures.get(name, [unchanged() if there else None] * PLOTS.get(name, 0))
-    return tuple(values), "Lab · Earmark"
+    return Shown(tuple(values), "Lab · Earmark")
 
 
 def _figures(page: LabPage) -> dict[str, list[Any]]:

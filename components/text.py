@@ -21,6 +21,7 @@ from .editing import build_continued, build_runs, read_edits
 from .host.events import told, when
 from .host.uploads import uploaded
 from .host.waiting import MODEL, telling
+from .kept import Shown
 from .views.beside import beside_view, words_view
 from .views.continued import continued_view
 from .views.edited import text_result
@@ -103,11 +104,11 @@ def _said(work: Callable[[], dict[str, Any]]) -> str:
         return render("text-answer.html", **answer | {"problem": str(error)})
 
 
-def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
+def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link and the visitor's own text, and the document's title. The model starts loading."""
     desk, store = context.desk, context.store
     if store.catalog.model(store.catalog.dictionary(link.dictionary).model).modality != "text":
-        return (render("text-none.html"), *[""] * 6), "Your text · Earmark"
+        return Shown((render("text-none.html"), *[""] * 6), "Your text · Earmark")
     desk.warm(link.dictionary)
     link, texts = sorted_link(store, link), desk.texts
     form = render("text-form.html", form=read_form(store, link, texts.kept.max_age_s))
@@ -117,7 +118,7 @@ def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     if passage is None or not known:
         ask = "text" if link.read.text else "passage" if passage else ""
         state = render("text-empty.html", ask=ask, gone=bool(context.passage) and not ask)
-        return (form, state, *edits_of(context, link, None), "", "", words), "Your text · Earmark"
+        return Shown((form, state, *edits_of(context, link, None), "", "", words), "Your text · Earmark")
     analysis = analysis_of(store, link, passage) if link.dictionary in passage.codes else None
     token = texts.name(link.dictionary, passage.text)
     view = passage_view(store, link, passage, token, analysis)
@@ -127,7 +128,7 @@ def show(context: Context, link: Link) -> tuple[tuple[str, ...], str]:
     kind = store.catalog.dictionary(link.dictionary).kind
     below = render("text-beside.html", beside=beside, token=token) if kind == "sae" and analysis else ""
     edits = edits_of(context, link, passage)
-    return (form, render("text-passage.html", page=view), *edits, hits, below, words), f"Your text · {link.dictionary} · Earmark"
+    return Shown((form, render("text-passage.html", page=view), *edits, hits, below, words), f"Your text · {link.dictionary} · Earmark")
 
 
 def edits_of(context: Context, link: Link, passage: Passage | None) -> tuple[str, str]:

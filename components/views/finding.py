@@ -156,7 +156,7 @@ def _rows(store: Store, found: list[Found], problems: dict[str, None]) -> tuple[
 
 
 def placed_rows(store: Store, slug: str, units: Mapping[int, str]) -> dict[int, tuple[str, Row]]:
-    """For some units of a dictionary, each with why it was found: the dictionary in words, and the unit's row. Raises EarmarkError for a unit that is not here."""
+    """For some units of a dictionary, each with why it was found: the dictionary in words, and the row. Raises EarmarkError for a unit that is not here."""
     entry, frame = store.catalog.dictionary(slug), store.units_frame(slug)
     missing = next((unit for unit in units if not 0 <= unit < len(frame)), None)
     if missing is not None:

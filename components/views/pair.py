@@ -37,6 +37,10 @@ class Own:
     clip: str = ""
     passage: str = ""
 
+    @property
+    def given(self) -> bool:
+        return bool(self.clip or self.passage)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -108,6 +112,11 @@ class PairPage:
     """strongest clips that two units without any relation would share"""
     another: str = ""
     """address of some other pair"""
+
+    @property
+    def waiting(self) -> bool:
+        """The model has not heard or read the sample yet."""
+        return bool((self.chart and self.chart.waiting) or (self.text and self.text.waiting))
 
     @property
     def words(self) -> prose.Words:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,10 @@ class Store:
         if slug in self.catalog.guests:
             raise BadTable(f"'{slug}' was trained in the Lab: it has no tables, and is gone after a while. Download it there to keep it.")
         return self.catalog.dictionary(slug)
+
+    def state(self) -> Hashable:
+        """Another one whenever a folder of the catalog may hold something else than before."""
+        return self._places.state((*self.catalog.dictionaries, *self.catalog.corpora))
 
     def has_tables(self, slug: str) -> bool:
         try:

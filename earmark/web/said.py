@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Said:
         asked = list(words)
         found = np.zeros(len(self.starts) + 1, bool)
         if asked:
-            found[sorted(set.intersection(*(set(self._saying(word)) for word in asked)))] = True
+            found[sorted(functools.reduce(set[int].intersection, (set(self._saying(word)) for word in asked)))] = True
         return found[self.lines].sum(axis=1, dtype=np.int64)
 
     def _saying(self, word: str) -> Iterator[int]:

@@ -60,7 +60,7 @@ def wait(desk: Desk, slug: str) -> str:
 
 def page(desk: Desk, link: Link) -> str:
     tab = browse if link.tab == "browse" else feature
-    (text,), _ = tab.show(Context(desk.store, (), desk), link)
+    (text,) = tab.show(Context(desk.store, (), desk), link).values
     return text
 
 

@@ -56,7 +56,7 @@ def ask(desk: Desk, link: Link, run: str = "r") -> str:
 
 def shown(desk: Desk, link: Link, passage: str = "") -> str:
     """The tab's HTML of the edits and of the continuations."""
-    values, _ = show(Context(desk.store, (), desk, passage=passage), link)
+    values = show(Context(desk.store, (), desk, passage=passage), link).values
     return values[2] + values[3]
 
 

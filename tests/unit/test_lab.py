@@ -271,7 +271,7 @@ def test_it_opens_like_any_dictionary_and_is_in_no_list(desk: Desk, store: Store
 def test_every_tab_shows_it_to_who_knows_it(desk: Desk, store: Store, tab: str) -> None:
     run = trained(desk)
     link, _ = settle(store, Link(tab, run.slug))
-    shown, _ = {module.NAME: module for module in TABS}[tab].show(Context(store, (), desk), link)
+    shown = {module.NAME: module for module in TABS}[tab].show(Context(store, (), desk), link).values
     page = "".join(str(part) for part in shown)
     assert "Trained in the Lab" in page and f"earmark build {run.slug}" not in page, "no command knows it"
     assert run.slug not in [c.entry.slug for c in choices(store, Link("browse", SAE))], "nobody else is told"

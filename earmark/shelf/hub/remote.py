@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Places:
     def __init__(self, settings: Settings):
         self._settings = settings
         self._made: dict[tuple[str, int], Any] = {}
+        self._n_made = 0
         self._making: dict[str, threading.Lock] = {}
         self._failed: dict[str, tuple[float, EarmarkError]] = {}
         self._lock = threading.Lock()
@@ -81,13 +82,16 @@ class Places:
             raise NotFetched(f"The tables of {slug} are on the Hub ({far.repo}) and have not been fetched yet.")
         return self._once((slug, 0), lambda: make(HubFolder(slug, far, self._settings)))
 
+    def state(self, slugs: Iterable[str]) -> Hashable:
+        """Another one whenever a manifest beside the catalog has changed, or one of the folders was opened."""
+        return self._n_made, *(_changed(self._settings.data / slug / MANIFEST) for slug in slugs)
+
     @staticmethod
     def _stamp(folder: Path, needs_tables: bool) -> int:
         """When a folder's manifest changed last; 0 where there is none, or none with the tables of a dictionary."""
         manifest = folder / MANIFEST
         try:
-            stamp = manifest.stat().st_mtime_ns
-            return stamp if not needs_tables or b'"tables"' in manifest.read_bytes() else 0
+            return _changed(manifest) if not needs_tables or b'"tables"' in manifest.read_bytes() else 0
         except OSError:
             return 0
 
@@ -109,4 +113,13 @@ class Places:
                     raise
                 with self._lock:
                     self._made = {k: v for k, v in self._made.items() if k[0] != key[0]} | {key: made}
+                    self._n_made += 1
             return self._made[key]
+
+
+def _changed(manifest: Path) -> int:
+    """When a file was last changed, in nanoseconds; 0 where there is none."""
+    try:
+        return manifest.stat().st_mtime_ns
+    except OSError:
+        return 0
