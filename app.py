@@ -23,6 +23,7 @@ from components.closed import closed_options, closed_page
 from components.host.doors import FORGET_S, Doors, misfit, own_folder, swept
 from components.host.frame import Frame
 from components.host.headers import SafeHeaders
+from components.host.pressed import Pressed
 from components.host.stateless import N_VISITS
 from components.host.waiting import N_THREADS
 from components.programs import endpoints, model_endpoints
@@ -70,7 +71,7 @@ def launch_options(store: Store, desk: Desk | None = None, page: Page | None = N
     return {
         "app_kwargs": {
             "routes": [*(own_routes(desk) if desk else ()), *routes(store, desk)],
-            "middleware": [Middleware(SafeHeaders), doors, *first, Middleware(Frame)],
+            "middleware": [Middleware(SafeHeaders), doors, Middleware(Pressed), *first, Middleware(Frame)],
             "lifespan": swept(),
             "exception_handlers": {RequestValidationError: misfit},
         },

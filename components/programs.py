@@ -13,8 +13,8 @@ from earmark.live.desk import Desk
 from earmark.shelf import pairs
 from earmark.shelf.store import Store
 from earmark.units import UnitId
-from earmark.web.find import find, found_json
 from earmark.web.records import analysis_json, pair_json, text_analysis_json
+from earmark.web.search.find import find, found_json
 
 from .asked import asked
 from .host.events import published

@@ -21,10 +21,10 @@ from .parameters import flag
 from .shelf.pairs import compare, unit_id
 from .shelf.store import Store
 from .web.answers import ByteCache, answered, bytes_response, parameter, unit_of
-from .web.find import find, found_json
 from .web.media import media_routes
 from .web.preview import preview_routes
 from .web.records import card_json, csv_text, dictionaries_json, examples_csv, hits_json, list_rows, montage_json, pair_json, units_rows, words_json
+from .web.search.find import find, found_json
 
 if TYPE_CHECKING:
     from .live.desk import Desk

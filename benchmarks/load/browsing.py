@@ -7,9 +7,11 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
+
+import brotli
 
 from benchmarks.pages import Running, alive_units, asked
 
@@ -20,6 +22,7 @@ N_MEDIA = 4
 LIMIT_S = 30.0
 WORDS = ("sk", "money", "nasal", "comma", "the", "ship", "question", "airplane", "word")
 OTHERS = ("/?tab=about", "/?tab=audio", "/?tab=text", "/?tab=lab", "/api/dictionaries")
+_unpacked: Callable[[bytes], bytes] = brotli.decompress  # pyright: ignore[reportUnknownMemberType] -- it has no types
 _MEDIA = re.compile(rb'src="(/media/[^"]+)"')
 
 
@@ -95,6 +98,8 @@ class Browsing:
             return
         try:
             body = await self._look(kind, self._request(path, session), reader, writer)
+            if path.startswith("/?"):
+                await self._look("first event of a page", self._event(path[2:], session, there=True), reader, writer)
             media = list(dict.fromkeys(_MEDIA.findall(body.replace(b'\\"', b'"'))))[:N_MEDIA]
             for address in media:
                 await self._look("sound" if address.endswith(b"audio") else "picture", self._request(address.decode(), session), reader, writer)
@@ -102,13 +107,19 @@ class Browsing:
             writer.close()
 
     def _request(self, path: str, session: str) -> bytes:
-        host = f"Host: 127.0.0.1:{self.page.port}\r\n"
-        if path.startswith("/"):
-            return f"GET {path} HTTP/1.1\r\n{host}\r\n".encode()
-        event = {"query": path, "n": 1, "clip": "", "passage": "", "run": "", "figures": "", "there": False}
+        return f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode() if path.startswith("/") else self._event(path, session, there=False)
+
+    def _event(self, query: str, session: str, there: bool) -> bytes:
+        """What the page's script sends for a view: after a click, or for the first one, which the page has brought along (`there`)."""
+        event = {"query": query, "n": int(not there), "clip": "", "passage": "", "run": "", "figures": "", "there": there}
         body = json.dumps({"data": [], "event_data": event, "fn_index": self.visit, "session_hash": session})
-        head = f"POST /gradio_api/run/predict HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /gradio_api/run/predict HTTP/1.1\r\n{self._head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         return (head + body).encode()
+
+    @property
+    def _head(self) -> str:
+        """What a browser sends along: it takes packed answers."""
+        return f"Host: 127.0.0.1:{self.page.port}\r\nAccept-Encoding: gzip, deflate, br\r\n"
 
     async def _look(self, kind: str, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         """The body of an answer; what went wrong is noted."""
@@ -118,6 +129,7 @@ class Browsing:
                 writer.write(request)
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 body = await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+                body = _unpacked(body) if b"content-encoding: br" in head else body
             if not head.startswith(b"http/1.1 200"):
                 problem = f"{head.splitlines()[0].decode()} {body[:200].decode(errors='replace')}"
         except (OSError, asyncio.IncompleteReadError, TimeoutError, IndexError) as error:

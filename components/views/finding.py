@@ -9,7 +9,7 @@ from earmark.errors import EarmarkError, NotFound
 from earmark.links import BrowseView, Link
 from earmark.phones import IPA, in_ipa, shown_label
 from earmark.shelf.store import Store, rows_of
-from earmark.web.find import Found, clips_saying, find, query_of
+from earmark.web.search.find import Found, clips_saying, find, query_of
 
 from .. import prose
 from .rows import Row, unit_row

@@ -14,7 +14,7 @@ from earmark.errors import EarmarkError, NotFetched
 from earmark.links import Link
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
 from earmark.shelf.store import Store, rows_of
-from earmark.web.find import Matches, matches
+from earmark.web.search.find import Matches, matches
 
 from .. import prose
 from .bare import BareView

@@ -45,8 +45,8 @@ def formats(args: Args, settings: Settings) -> None:
 
 
 def search(args: Args, settings: Settings) -> None:
-    from ..web.find import find, find_labels, found_json
     from ..web.records import hits_json
+    from ..web.search.find import find, find_labels, found_json
 
     if args.label is None and args.what is None:
         raise BadInput("search needs something to look for, a dictionary and a unit's number, or --label TEXT.")

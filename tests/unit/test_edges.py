@@ -40,9 +40,9 @@ from earmark.shelf.schema import TIMELINE
 from earmark.shelf.store import Store
 from earmark.shelf.tables import Table, files_of, put_table, read_manifest
 from earmark.units import FrameGrid, UnitId
-from earmark.web.find import clips_saying
 from earmark.web.media import description_of, share_picture
 from earmark.web.pictures import SHARE_SIZE, share_png, share_text_png
+from earmark.web.search.find import clips_saying
 from tests.fixtures import text_shelf
 from tests.fixtures.shelf import CORPUS, DEAD_UNIT, N_UNITS, NEURONS, RESIDUAL, SAE, Shelf, build_shelf, copy_shelf
 

@@ -20,7 +20,7 @@ from earmark.settings import Settings
 from earmark.shelf.schema import LABELS
 from earmark.shelf.store import Store
 from earmark.shelf.tables import put_table
-from earmark.web.find import clips_saying, find, found_json, label_fits
+from earmark.web.search.find import clips_saying, find, found_json, label_fits
 from tests.fixtures import text_shelf
 from tests.fixtures.shelf import HOSTILE, LABEL, N_UNITS, NEURONS, RESIDUAL, SAE, TRANSCRIPTS, Shelf, break_table, build_shelf, copy_shelf
 

@@ -18,8 +18,8 @@ from earmark.offline.labels.choose import Ground, Label, ground, labels_of
 from earmark.offline.labels.firing import Block, Firing, count_nonzero, firing_of
 from earmark.offline.labels.label import name_units
 from earmark.speech import Span, Speech
-from earmark.web.find import label_fits
 from earmark.web.records import label_lines
+from earmark.web.search.find import label_fits
 
 WORDS = {
     "money": "M AH N IY", "sky": "S K AY", "boat": "B OW T", "mask": "M AE S K", "no": "N OW", "see": "S IY", "the": "DH AH", "go": "G OW", "tree": "T R IY",

@@ -11,7 +11,7 @@ import pytest
 from earmark.offline.labels.channels import PHONES, SILENCE, speech_channels
 from earmark.phones import IPA, answers_to_silence, bare_phones, in_ipa, phones_of, shown_label, slashed, sounds_in
 from earmark.speech import Span, Speech
-from earmark.web.find import is_label, label_fits
+from earmark.web.search.find import is_label, label_fits
 
 # Wells's key words of vowels in General American, and a word for each consonant, in the IPA of any learner's dictionary
 KEY_WORDS = {

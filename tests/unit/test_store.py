@@ -19,7 +19,7 @@ from earmark.shelf.store import Store
 from earmark.shelf.tables import outlives, put_table
 from earmark.swept import SweptRun
 from earmark.units import UnitId
-from earmark.web.find import matches
+from earmark.web.search.find import matches
 from tests.fixtures.shelf import DEAD_UNIT, LABEL, N_KEPT, N_TOP, NEURONS, RESIDUAL, SAE, TRANSCRIPTS, Shelf, break_table, build_shelf, copy_shelf
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ from earmark.settings import Settings
 from earmark.shelf.schema import LABELS
 from earmark.shelf.store import Store
 from earmark.shelf.tables import put_table
-from earmark.web.find import find_labels
+from earmark.web.search.find import find_labels
 from tests.fixtures import text_toy
 
 PIECES = {
