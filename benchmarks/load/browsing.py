@@ -22,7 +22,7 @@ N_MEDIA = 4
 LIMIT_S = 30.0
 WORDS = ("sk", "money", "nasal", "comma", "the", "ship", "question", "airplane", "word")
 OTHERS = ("/?tab=about", "/?tab=audio", "/?tab=text", "/?tab=lab", "/api/dictionaries")
-_unpacked: Callable[[bytes], bytes] = brotli.decompress  # pyright: ignore[reportUnknownMemberType] -- it has no types
+_unpacked: Callable[[bytes], bytes] = getattr(brotli, "decompress")  # noqa: B009 -- it has no types
 _MEDIA = re.compile(rb'src="(/media/[^"]+)"')
 
 

@@ -1,7 +1,8 @@
 """A page of which the server keeps nothing for a visitor: an answer is made ready as far as it changes anything, and is then forgotten.
 
 Gradio itself makes every component of an answer anew, also those that stay as they are, on the thread that serves all requests (30 ms of each view
-here), and keeps them with their values for every visit of the last hour. Every view of this page is drawn from its address, so that nobody needs them.
+here), and keeps them with their values for every visit of the last hour; and it describes all components anew for whoever comes (10 ms). Every view of
+this page is drawn from its address, so that nobody needs them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 from typing import Any
 
 import gradio as gr
+from gradio import state_holder
 from gradio.block_function import BlockFunction
 from gradio.state_holder import SessionState
 
@@ -46,7 +48,8 @@ class Stateless(gr.Blocks):
     """Blocks that keep nothing of a visit."""
 
     @functools.cached_property
-    def _empty(self) -> Passing:
+    def empty(self) -> Passing:
+        """The state of a visit that has just begun."""
         return Passing(self)
 
     @functools.cached_property
@@ -57,7 +60,7 @@ class Stateless(gr.Blocks):
     async def postprocess_data(self, block_fn: BlockFunction, predictions: list[Any] | dict[Any, Any], state: SessionState | None) -> list[Any]:
         """What the page is sent for each output of an event, in their order."""
         if len(block_fn.outputs) < 2 or not isinstance(predictions, (list, tuple)):
-            return await super().postprocess_data(block_fn, predictions, self._empty.fresh())  # pyright: ignore[reportUnknownMemberType]
+            return await super().postprocess_data(block_fn, predictions, self.empty.fresh())  # pyright: ignore[reportUnknownMemberType]
         ids = [block._id for block in block_fn.outputs]
         stays = [isinstance(value, dict) and value == unchanged() for value in predictions]
         made = [n for n, stay in enumerate(stays) if not stay or ids[n] not in self._unchanged]
@@ -65,8 +68,15 @@ class Stateless(gr.Blocks):
         if made:
             part = copy.copy(block_fn)
             part.outputs, values = [block_fn.outputs[n] for n in made], [predictions[n] for n in made]
-            shown = await super().postprocess_data(part, values if len(values) > 1 else values[0], self._empty.fresh())  # pyright: ignore[reportUnknownMemberType]
+            shown = await super().postprocess_data(part, values if len(values) > 1 else values[0], self.empty.fresh())  # pyright: ignore[reportUnknownMemberType]
             for n, value in zip(made, shown, strict=True):
                 sent[n] = value
         self._unchanged.update({ids[n]: sent[n] for n in made if stays[n]})
         return sent
+
+
+def _of_visit(blocks: gr.Blocks) -> SessionState:
+    return blocks.empty.fresh() if isinstance(blocks, Stateless) else SessionState(blocks)
+
+
+state_holder.SessionState = _of_visit  # the name by which Gradio makes the state of a visit

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 import pytest
-from gradio.state_holder import SessionState
+from gradio.state_holder import SessionState, StateHolder
 
 from components.host.stateless import Stateless
 
@@ -52,3 +52,28 @@ def test_nothing_is_kept() -> None:
     assert sent(Stateless, ["new", "x", FIGURE, gr.Tabs(selected="a")], state)[0] == "new"
     with pytest.raises(AssertionError, match="something was kept"):
         sent(gr.Blocks, ["new", "x", FIGURE, gr.Tabs(selected="a")], state)
+
+
+@pytest.mark.parametrize(("kind", "each"), [(Stateless, 0), (gr.Blocks, 1)])
+def test_who_comes_finds_the_page_described(kind: type[gr.Blocks], each: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with kind(analytics_enabled=False) as demo:
+        box = gr.HTML("old")
+    holder, described = StateHolder(), []
+    demo.state_session_capacity = 10
+    holder.set_blocks(demo)
+    first = holder["one"]
+    get_config = gr.HTML.get_config
+    monkeypatch.setattr(gr.HTML, "get_config", lambda self, *args: described.append(1) or get_config(self, *args))
+    others = [holder[name] for name in ("two", "three", "two")]
+    assert len(described) == each * 2 and others[0] is others[2] and others[1] is not first
+    assert all(state[box._id] is box and state.config_values.keys() == first.config_values.keys() for state in others)
+
+
+def test_what_one_visit_puts_down_is_no_other_visits() -> None:
+    with Stateless(analytics_enabled=False) as demo:
+        box = gr.HTML("old")
+    holder = StateHolder()
+    demo.state_session_capacity = 10
+    holder.set_blocks(demo)
+    holder["one"][box._id] = gr.HTML("new", render=False)
+    assert holder["two"][box._id] is box
