@@ -56,20 +56,16 @@ def line_view(values: np.ndarray, start_s: float, hop_s: float, low: float, high
     """
     n = len(values)
     run = -(-n // MAX_POINTS)
-    kept = np.array([first + int(np.abs(values[first : first + run]).argmax()) for first in range(0, n, run or 1)], dtype=int)
+    kept = np.arange(n) if run < 2 else np.array([first + int(np.abs(values[first : first + run]).argmax()) for first in range(0, n, run)])
     scale = 0.96 * Y_SPAN / ((high - low) or 1.0)
     x = np.round((start_s + (kept + 0.5) * hop_s) * X_PER_S, 1)
     y = np.round(Y_SPAN - (np.clip(values[kept], low, high) - low) * scale, 1)
     bends = np.ones(len(kept), dtype=bool)
     bends[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
-    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in zip(x[bends], y[bends], strict=True))
+    points = (" %g,%g" * int(bends.sum())) % tuple(np.stack((x, y), 1)[bends].ravel().tolist())
     zero = round(Y_SPAN + low * scale, 1)
-    area = f"M{_n(x[0])},{_n(zero)} L{points} L{_n(x[-1])},{_n(zero)}Z" if points else ""
-    return TraceView(f"M{points}" if points else "", area, zero, round((start_s + n * hop_s) * X_PER_S, 1))
-
-
-def _n(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
+    area = f"M{x[0]:g},{zero:g} L{points[1:]} L{x[-1]:g},{zero:g}Z" if points else ""
+    return TraceView(f"M{points[1:]}" if points else "", area, zero, round((start_s + n * hop_s) * X_PER_S, 1))
 
 
 def group_span(examples: Sequence[Example]) -> tuple[float, float]:

@@ -30,6 +30,8 @@ NAMES = {
     0x007F: "DEL", 0xFEFF: "BOM", 0x115F: "HCF", 0x1160: "HJF", 0x3164: "HF", 0xFFA0: "HHF",
 }  # fmt: skip
 """what is written in place of characters that cannot be seen; others get their number"""
+LATIN = "\u00ff"
+"""the last letter of Latin-1"""
 _JOINERS = "\u200c\u200d"
 _SIGNS = r"[\n\t]| {2,}|[^\S \n\t]|[^\w\s!-~]|[\u115f\u1160\u3164\uffa0]"
 _SPLIT, _SPLIT_EDGES = re.compile(f"({_SIGNS})"), re.compile(f"({_SIGNS}|^ | $)")
@@ -104,13 +106,13 @@ class Piece:
         return Markup("".join([part.html for part in self.parts]))  # noqa: S704 -- the parts have escaped what they hold
 
     def span(self, each: bool) -> str:
-        """HTML of the piece: a span where it is marked. each: always a span, that knows its first position."""
+        """HTML of the piece: a span where it is marked, whose title is numbers and our own words. each: always a span, that knows its first position."""
         inside = "".join([part.html for part in self.parts])
         if self.plain and not each:
             return inside
         tag, kinds = "mark" if self.peak else "span", f"{' n' * (self.share < 0)}{' peak' * self.peak}{' sink' * self.sink}"
         style, at = f' style="--v:{abs(self.share):.3g}"' if self.share else "", f' data-at="{self.start}"' if each else ""
-        return f'<{tag} class="em-t{kinds}"{style}{at} title="{escape(self.title)}">{inside}</{tag}>'
+        return f'<{tag} class="em-t{kinds}"{style}{at} title="{self.title}">{inside}</{tag}>'
 
 
 def run(found: Iterable[Piece], each: bool = False) -> Markup:
@@ -178,7 +180,12 @@ def _parts(before: str, text: str, after: str, edges: bool) -> tuple[Part, ...]:
     """`parts`, remembered for what is as short as tokens are."""
     if len(text) > MAX_KEPT:
         return tuple(parts(before, text, after, edges))
-    return _kept_parts(before[-1:], text, after[:1], edges)
+    return _kept_parts(_shaping(before[-1:]), text, _shaping(after[:1]), edges)
+
+
+def _shaping(beside: str) -> str:
+    """A letter beside a text where it makes a difference: joiners shape scripts and emoji, and nothing in Latin-1."""
+    return beside if beside > LATIN else ""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -216,7 +223,7 @@ def _special(run: str, last: str, following: str) -> Part | None:
         return Part(run, "line", "\u21b5")
     if run == "\t":
         return Part(run, "tab", "\u2192")
-    if len(run) > 1 or (run in _JOINERS and last > "\u00ff" and following > "\u00ff"):  # inside a script or an emoji they only shape it
+    if len(run) > 1 or (run in _JOINERS and last > LATIN and following > LATIN):  # inside a script or an emoji they only shape it
         return None
     kind = unicodedata.category(run)
     if kind == "Zs" and run != " ":

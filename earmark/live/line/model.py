@@ -20,6 +20,7 @@ from ...machine import told
 from ...shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ...shelf.store import Store
 from ...units import SAMPLE_RATE_HZ, Waveform
+from .quiet import set_aside
 from .turns import Kind, Tell, Turns, quiet
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class Line:
             self._facts[slug] = examine(self.runtime(), self.store, slug)
         if self.store.catalog.model(self.store.catalog.dictionary(slug).model).modality == "audio":
             mel_grey(Waveform(np.zeros(SAMPLE_RATE_HZ, np.float32)))  # its library loads slowly, too
+        set_aside()
 
     def runtime(self) -> Runtime:
         """The models in memory; only the model's thread runs them."""

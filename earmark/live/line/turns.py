@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from ...errors import BadInput
 from .askers import ASKER, Asker, crowded
+from .quiet import stand_back
 
 T = TypeVar("T")
 Tell = Callable[[float, str], object]
@@ -98,7 +99,7 @@ class Turns:
 
     def __init__(self, most: int = MAX_WAITING, clock: Callable[[], float] = time.monotonic):
         self._most, self._clock = most, clock
-        self._thread = ThreadPoolExecutor(1, "model")
+        self._thread = ThreadPoolExecutor(1, "model", initializer=stand_back)
         self._line: list[Turn[Any]] = []
         self._took = Durations()
         self._lock = threading.Lock()
