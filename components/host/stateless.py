@@ -75,8 +75,11 @@ class Stateless(gr.Blocks):
         return sent
 
 
-def _of_visit(blocks: gr.Blocks) -> SessionState:
-    return blocks.empty.fresh() if isinstance(blocks, Stateless) else SessionState(blocks)
+class OfVisit(SessionState):
+    """What Gradio makes for whoever comes: of a page that keeps nothing, a state that nobody needs to describe."""
+
+    def __new__(cls, blocks: gr.Blocks) -> SessionState:
+        return blocks.empty.fresh() if isinstance(blocks, Stateless) else super().__new__(cls)
 
 
-state_holder.SessionState = _of_visit  # the name by which Gradio makes the state of a visit
+state_holder.SessionState = OfVisit  # the name by which Gradio makes it

@@ -24,7 +24,7 @@ HOSTS = ["py" + "pi.org", "python" + "hosted.org", "registry." + "npmjs", "regis
 FOLDERS = re.compile("(?<![\\w.~-])/(?:ho" + "me|ro" + "ot|Us" + "ers|wo" + "rk)/[\\w.-]+")
 
 # imported by us, installed by what is named: they come and go with it
-COME_WITH = {"starlette": "gradio", "fastapi": "gradio", "httpx2": "huggingface_hub", "tokenizers": "transformers"}
+COME_WITH = {"starlette": "gradio", "fastapi": "gradio", "httpx2": "huggingface_hub", "tokenizers": "transformers", "markupsafe": "jinja2"}
 # name in an import -> name of the package
 PACKAGE_OF = {"PIL": "pillow"}
 
