@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components import kept as views
 from components.host.doors import FORGET_S, GRACE_S, MAX_BODY_BYTES, MAX_TAKEN_BYTES, SLOWEST_BYTES_S
 from earmark import edits, experiments, links, lists
 from earmark.dictionaries.files import MAX_UNPACKED
@@ -24,6 +25,11 @@ def rows() -> list[tuple[str, str, str]]:
         ("bytes of all files that wait to be read", _mb(MAX_TAKEN_BYTES), "the oldest is deleted"),
         ("age of a file that nobody reads", f"{sum(FORGET_S) / 60:.0f} minutes", "deleted; one that is read is deleted then"),
         ("age of what is kept of a visit", f"{kept.MAX_AGE_S / 60:.0f} minutes", "forgotten"),
+        (
+            "age of a drawn view that is shown again; of all of them, packed",
+            f"{views.MAX_AGE_S / 60:.0f} minutes; {_mb(views.MAX_BYTES)}",
+            "drawn anew",
+        ),
         ("seconds of a sound", f"{_SET['max_source_s']} (`EARMARK_MAX_SOURCE_S`)", refused),
         ("seconds of a sound that the model hears", f"{_SET['max_audio_s']} (`EARMARK_MAX_AUDIO_S`)", "cut, with a notice"),
         ("shortest sound", f"{audio.MIN_DURATION_S * 1000:.0f} ms", refused),
