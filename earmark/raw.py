@@ -70,8 +70,11 @@ class ParquetFile(Protocol):
 
 
 def parquet_file(path: Path, memory_map: bool = False) -> ParquetFile:
-    """A parquet file, open for reading."""
-    return pq.ParquetFile(path, memory_map=memory_map)
+    """A parquet file, open for reading. Raises OSError, or pyarrow's errors for what is none or has columns without readable names."""
+    try:
+        return pq.ParquetFile(path, memory_map=memory_map)
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"the name of a column is not UTF-8: {error.object[:80]!r}") from None
 
 
 def parquet_bytes(table: pa.Table, compression: Compression = "snappy", use_dictionary: bool = True) -> bytes:

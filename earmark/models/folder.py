@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import pickle  # only for the name of what torch raises when it refuses a file
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,10 +85,25 @@ def load_network(auto: Any, folder: Path, slug: str, **options: Any) -> Any:
     return model.eval()
 
 
+@contextmanager
+def plain_faults() -> Generator[None]:
+    """tokenizers raises Exception itself for pieces and merges that do not fit each other, or panics over them, which Exception does not catch.
+
+    Here either is a ValueError, as it is elsewhere.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":  # pyo3's, which no module has
+            raise
+        raise ValueError(str(error)) from None
+
+
 def load_part(auto: Any, folder: Path, slug: str, what: str) -> Any:
     """A tokenizer or feature extractor of the folder. Raises MissingWeights when its files are not there."""
     try:
-        return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with plain_faults():
+            return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except CANNOT_READ as error:
         raise MissingWeights(f"{slug} has no {what} that can be read ({type(error).__name__}: {' '.join(str(error).split())[:200]}).") from None
 

@@ -20,7 +20,7 @@ from ..atomic import new_folder
 from ..errors import MissingWeights
 from ..machine import check_memory, check_room, told
 from ..shelf.tables import sha256_of
-from .folder import CANNOT_READ
+from .folder import CANNOT_READ, plain_faults
 from .gguf_head import Head, read_head
 from .size import FLOAT_BYTES
 
@@ -117,7 +117,8 @@ def _tokenizer(file: Path) -> Any:
     name = bytes(field.parts[field.data[0]]).decode() if field is not None else "none"
     if name not in PRE_TOKENIZERS:
         raise ValueError(f"its text is split the way '{name}', which is not known here; known: {', '.join(PRE_TOKENIZERS)}")
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+    with plain_faults():
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
     split = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = [pre_tokenizers.Digits(individual_digits=True)] if name == "smollm" else []
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*digits, split])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from earmark.errors import MissingWeights
 from earmark.models.base import ModelFiles, TextModel
+from earmark.models.folder import load_tokenizer
 from earmark.models.gguf import unpacked
 from earmark.models.gguf_head import read_head
 from earmark.models.llama import load
@@ -65,6 +67,24 @@ def test_refusals(tmp_path: Path, pre: str, without: str, reason: str) -> None:
     with pytest.raises(MissingWeights, match=reason):
         opened(tmp_path / "toy.gguf", tmp_path / "cache")
     assert not list((tmp_path / "cache/gguf").glob("*/tokenizer.json"))
+
+
+def test_merges_that_make_no_piece(tmp_path: Path) -> None:
+    """Of a GGUF file, and of the folder that it becomes: tokenizers raises Exception itself, or panics where it looks for the piece's end."""
+    made = tokenizer(digits=True)
+    path, last = tmp_path / "toy.gguf", str(made.id_to_token(made.get_vocab_size() - 1))
+    write(path, network(made.get_vocab_size()), made, "smollm")
+    opened(path, tmp_path / "cache")
+    folder = next((tmp_path / "cache/gguf").iterdir())
+    told = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    del told["model"]["vocab"][last]
+    (folder / "tokenizer.json").write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(MissingWeights, match="has no tokenizer that can be read .*(out of vocabulary|out of range)"):
+        load_tokenizer(folder, "toy")
+    own = struct.pack("<Q", len(last.encode())) + last.encode()
+    path.write_bytes(path.read_bytes().replace(own, own[:8] + b"?" * (len(own) - 8), 1))
+    with pytest.raises(MissingWeights, match="cannot be read as a language model .*out of vocabulary"):
+        opened(path, tmp_path / "cache")
 
 
 def test_what_is_no_gguf_file(tmp_path: Path) -> None:

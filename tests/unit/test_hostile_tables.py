@@ -55,6 +55,17 @@ def no_letters(n: int) -> pa.Array:
     return pa.array([b"\xff"] * n, pa.binary()).view(pa.string())
 
 
+def test_names_of_columns_that_are_no_letters(store: Store, tmp_path: Path) -> None:
+    for path in (store.settings.data / SAE / "labels-000.parquet", tmp_path / "set.parquet"):
+        pq.write_table(pa.table({"label": ["a"]}), path, store_schema=False)
+        path.write_bytes(path.read_bytes().replace(b"label", b"lab\xffl"))
+    vouch(store.settings.data / SAE / "labels-000.parquet")
+    with pytest.raises(BadTable, match="labels-000.parquet' cannot be read"):
+        store.card(UnitId(SAE, 3))
+    found = list(texts.read(str(tmp_path / "set.parquet"), Options(licence="CC0-1.0", offline=True)))
+    assert [type(one) for one in found] == [Broken] and "cannot be read as parquet" in found[0].why
+
+
 def test_letters_that_are_none(store: Store, tmp_path: Path) -> None:
     path = store.settings.data / SAE / "labels-000.parquet"
     column_of("label", no_letters(pq.read_metadata(path).num_rows), path)
