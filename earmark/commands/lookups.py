@@ -17,7 +17,7 @@ from .arguments import workers
 from .show import Args, show
 
 if TYPE_CHECKING:
-    from ..web.find import Found
+    from ..web.search.find import Found
 
 
 def dictionaries(args: Args, settings: Settings) -> None:
