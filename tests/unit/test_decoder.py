@@ -108,3 +108,17 @@ def _runs(number: int) -> bool:
     except ProcessLookupError:
         return False
     return "\nState:\tZ" not in Path(f"/proc/{number}/status").read_text() if Path(f"/proc/{number}").exists() else False
+
+
+def test_a_fork_that_forgets_a_decoder_leaves_it_to_its_owner() -> None:
+    found = Decoders(1)
+    found.decode(FINE, LIMITS)
+    process = found._idle[0]._process
+    time.sleep(0.3)  # for the watchdog's thread, which still holds it, to end
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        found._idle.clear()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "it did not wait for what is not its own"
+    assert process.poll() is None and len(found.decode(FINE, LIMITS).waveform.samples)

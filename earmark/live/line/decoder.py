@@ -77,7 +77,7 @@ class _Decoder:
         environment, pipe, nowhere = {**os.environ, **ENVIRONMENT}, subprocess.PIPE, subprocess.DEVNULL
         with told():
             self._process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=nowhere)
-        weakref.finalize(self, _close, self._process)  # when nobody holds it any more, and when this process ends
+        weakref.finalize(self, _let_go, self._process, os.getpid())  # when nobody holds it any more, and when this process ends
         self._ready = False
         self.late = False
         """whether it had to be ended because its time was over"""
@@ -104,6 +104,12 @@ class _Decoder:
         if "problem" in head:
             return str(head["problem"])
         return Sound(Waveform(np.frombuffer(body, np.float32).copy(), int(head["rate_hz"])), tuple(map(str, head["notices"])))
+
+
+def _let_go(process: subprocess.Popen[bytes], owner: int) -> None:
+    """A fork of the owner has no part in it, though it has a copy of everything."""
+    if os.getpid() == owner:
+        _close(process)
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
