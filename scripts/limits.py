@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components import kept as views
 from components.host.doors import FORGET_S, GRACE_S, MAX_BODY_BYTES, MAX_TAKEN_BYTES, SLOWEST_BYTES_S
-from earmark import edits, experiments, links, lists
+from earmark import edits, experiments, links, lists, pages
 from earmark.dictionaries.files import MAX_UNPACKED
 from earmark.inputs import audio, text, textfile
 from earmark.live.line import askers, kept, model, sounds, turns
@@ -48,6 +48,7 @@ def rows() -> list[tuple[str, str, str]]:
         ("positions, latents and steps in the Lab", f"{experiments.MAX_POSITIONS}; {experiments.MAX_UNITS:,}; {experiments.MAX_STEPS:,}", refused),
         ("letters of a slug; of any other text of the catalog", f"80; {reading.MAX_TEXT:,}", "the entry is left out, and told"),
         ("what an archive of weights unpacks to", f"{MAX_UNPACKED[0]} times its size and {_mb(MAX_UNPACKED[1])}", refused),
+        ("what is read at once of a parquet file unpacks to", f"{pages.MOST[0]} times its size and {_mb(pages.MOST[1])}", refused),
         ("download from the Hub that a visitor sets off", f"{_SET['hub_max_mb']} MB (`EARMARK_HUB_MAX_MB`)", refused),
         ("memory of models and dictionaries", f"{_SET['model_memory_mb']} MB (`EARMARK_MODEL_MEMORY_MB`)", "the longest unused leave"),
     ]

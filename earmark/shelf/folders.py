@@ -22,7 +22,7 @@ from ..units import SIGNED_KINDS
 from .catalog import DictionaryEntry
 from .hub.remote import Folder
 from .schema import EFFECTS, LABELS, SAMPLES, SPECS, SPEECH, TIMELINE_LEVELS, TRIPS, TableSpec
-from .tables import Table, read_manifest
+from .tables import Table
 
 NEAR = (60, 30)
 """characters before and behind a place in a text that are searched for words"""
@@ -45,7 +45,7 @@ class Corpus:
 
     def __init__(self, folder: Path | Folder):
         place = folder if isinstance(folder, Folder) else Folder(folder)
-        self.manifest = read_manifest(place.path)
+        self.manifest = place.manifest()
         self.place = place
         self.table = Table(place.path, SAMPLES, self.manifest, place.file)
         self.is_text: bool = self.manifest.get("modality") == "text"
@@ -189,7 +189,7 @@ class Dictionary:
 
     def __init__(self, entry: DictionaryEntry, place: Folder):
         self.entry = entry
-        self.manifest = read_manifest(place.path)
+        self.manifest = place.manifest()
         if "tables" not in self.manifest:
             raise BadTable(f"'{entry.slug}' has no tables yet. Build them with `python -m earmark build {entry.slug}`.")
         self.revision: str = self.manifest["revision"]
@@ -212,7 +212,7 @@ class Dictionary:
         """A unit's direct effect on the next token; None where nobody has computed it."""
         if not self.has(EFFECTS):
             return None
-        row = self.table(EFFECTS.name).rows_of(index).to_pylist()[0]
+        row = self.table(EFFECTS.name).row_of(index)
         lists = (tuple(zip(row[f"{end}_tokens"], row[f"{end}_values"], strict=True)) for end in ("top", "bottom"))
         return Effects(*lists, kurtosis=row["kurtosis"])
 

@@ -94,7 +94,7 @@ def _variance(centred: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=512)
 def follower(d: Dictionary, leader: Dictionary, unit: int) -> int | None:
     """The unit of a dictionary that correlates best with a unit of another one over the stored first positions; None where none does."""
-    row = leader.table("timeline").rows_of(unit).to_pylist()[0]
+    row = leader.table("timeline").row_of(unit)
     line, table = line_values(row["values"], row["low"], row["high"]), d.table("timeline")
     best, found = 0.0, None
     for group in range(table.n_groups):

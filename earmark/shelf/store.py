@@ -139,7 +139,7 @@ class Store:
         """A unit over the first positions of its corpus. Raises BadTable where the tables hold none."""
         d = self.dictionary(unit.dictionary)
         d.check_unit(unit.index)
-        row = d.table("timeline").rows_of(unit.index).to_pylist()[0]
+        row = d.table("timeline").row_of(unit.index)
         return Timeline(line_values(row["values"], row["low"], row["high"]), d.hop_s, tuple(d.manifest["tables"].get("timeline_starts", ())))
 
     # -- many units --------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class Store:
 @lru_cache(maxsize=64)
 def _card(d: Dictionary, corpus: Corpus, index: int) -> UnitCard:
     """One view asks for the same card several times, and the next visitor soon again."""
-    row = d.table("units").rows_of(index).to_pylist()[0]
+    row = d.table("units").row_of(index)
     match = None
     if row["match_dictionary"] is not None:
         match = Match(row["match_dictionary"], row["match_unit"], row["match_correlation"])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,10 +20,12 @@ import pyarrow.parquet as pq
 
 from ..atomic import new_folder, put_back, write_json
 from ..errors import BadTable
-from ..raw import ParquetFile, is_object, manifest_faults, parquet_file
+from ..raw import ParquetFile, is_object, manifest_faults
 from .schema import SWEEP, TRIPS, TableSpec
+from .trust import check_weight, file_in, open_checked, sha256_of
 
 FORMAT = 1
+MANIFEST, MANIFEST_BYTES = "manifest.json", 20_000_000
 PART_BYTES = 20_000_000
 """a part is closed once it is larger; no shipped file may exceed 25 MB"""
 LEVEL = 12
@@ -133,11 +134,6 @@ def _link(path: Path, other: Path) -> None:
         shutil.copyfile(path, other)
 
 
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
 def files_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
     """{file name: {sha256, bytes}} for a manifest: the named files, or all but the manifest."""
     chosen = sorted(names) if names is not None else sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "manifest.json")
@@ -147,15 +143,17 @@ def files_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, dict
 # -- reading -------------------------------------------------------------------------------------------------------------
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """A folder's manifest. Raises BadTable when it is missing, broken, or of another format."""
+def read_manifest(folder: Path, within: Path | None = None) -> dict[str, Any]:
+    """A folder's manifest. Raises BadTable when it is missing, broken, or of another format. within: see `file_in`."""
     put_back(folder)
-    path = folder / "manifest.json"
+    path = file_in(folder, MANIFEST, within)
     try:
+        if path.stat().st_size > MANIFEST_BYTES:
+            raise BadTable(f"The manifest of '{folder.name}' has more than {MANIFEST_BYTES / 1e6:.0f} MB. Build its tables again.")
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadTable(f"'{folder.name}' has no tables yet: its manifest.json is missing. Build them with `python -m earmark build`.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadTable(f"The manifest of '{folder.name}' cannot be read ({type(error).__name__}). Build its tables again.") from None
     if not is_object(manifest) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if is_object(manifest) else None
@@ -175,9 +173,11 @@ class Table:
         names = sorted(n for n in manifest["files"] if n.startswith(spec.name + "-") and n.endswith(".parquet"))
         if not names:
             raise BadTable(f"'{folder.name}' has no table '{spec.name}'. Build its tables again.")
+        self._paths = [path_of(n) if path_of else file_in(folder, n) for n in names]
         self._files: list[ParquetFile] = [
-            _open_checked(folder.name, path_of(n) if path_of else folder / n, manifest["files"][n]["sha256"], spec) for n in names
+            open_checked(folder.name, path, manifest["files"][n]["sha256"], spec) for path, n in zip(self._paths, names, strict=True)
         ]
+        self._weighed: set[tuple[range, tuple[str, ...] | None]] = set()
         self._lacking = frozenset(spec.added).difference(*(file.schema_arrow.names for file in self._files))
         self._groups: list[tuple[int, int]] = []
         self._first_keys: list[int] = []
@@ -212,23 +212,35 @@ class Table:
         return self._starts[group]
 
     def group(self, number: int, columns: list[str] | None = None) -> pa.Table:
-        f, g = self._groups[number]
         with self._reading():
-            return self._whole(self._files[f].read_row_group(g, columns=columns, use_threads=False), columns)
+            self._weigh(range(number, number + 1), columns)
+            return self._group(number, columns)
+
+    def _group(self, number: int, columns: list[str] | None) -> pa.Table:
+        f, g = self._groups[number]
+        return self._whole(self._files[f].read_row_group(g, columns=columns, use_threads=False), columns)
 
     def rows_of(self, key: int, columns: list[str] | None = None) -> pa.Table:
         """All rows whose key column equals `key`."""
-        first = bisect_left(self._last_keys, key)
+        names = None if columns is None else list(dict.fromkeys([str(self._spec.key), *columns]))
+        first = last = bisect_left(self._last_keys, key)
+        while last < len(self._groups) and self._first_keys[last] <= key:
+            last += 1
         parts: list[pa.Table] = []
-        for number in range(first, len(self._groups)):
-            if self._first_keys[number] > key:
-                break
-            names = None if columns is None else list(dict.fromkeys([str(self._spec.key), *columns]))
-            table = self.group(number, names)
-            keys = table.column(str(self._spec.key)).to_numpy()
-            lo, hi = (int(end) for end in keys.searchsorted((key, key + 1)))
-            parts.append(table.slice(lo, hi - lo))
+        with self._reading():
+            self._weigh(range(first, last), names)
+            for number in range(first, last):
+                table = self._group(number, names)
+                keys = table.column(str(self._spec.key)).to_numpy()
+                lo, hi = (int(end) for end in keys.searchsorted((key, key + 1)))
+                parts.append(table.slice(lo, hi - lo))
         return pa.concat_tables(parts) if parts else self._spec.schema.empty_table()
+
+    def row_of(self, key: int) -> dict[str, Any]:
+        """The row whose key column equals `key`, the first where there are several. Raises BadTable where there is none."""
+        for row in self.rows_of(key).slice(0, 1).to_pylist():
+            return row
+        raise BadTable(f"The table '{self._spec.name}' of '{self._folder}' has no {self._spec.key} {key}. Fetch or build it again.")
 
     def row(self, number: int, columns: list[str] | None = None) -> dict[str, Any]:
         """One row by its place in the table."""
@@ -238,7 +250,16 @@ class Table:
     def all(self, columns: list[str] | None = None) -> pa.Table:
         """The whole table, or some of its columns."""
         with self._reading():
+            self._weigh(range(len(self._groups)), columns)
             return self._whole(pa.concat_tables([file.read(columns=columns, use_threads=False) for file in self._files]), columns)
+
+    def _weigh(self, groups: range, columns: list[str] | None) -> None:
+        """What is about to be read at once, before it is read for the first time."""
+        what = (groups, None if columns is None else tuple(columns))
+        if what not in self._weighed:
+            wanted = ((self._paths[f], self._files[f], g) for f, g in self._groups[groups.start : groups.stop])
+            check_weight(f"'{self._spec.name}' of '{self._folder}'", wanted, columns)
+            self._weighed.add(what)
 
     @contextmanager
     def _reading(self) -> Generator[None]:
@@ -256,22 +277,3 @@ class Table:
             return table
         names = self._spec.schema.names if columns is None else columns
         return pa.concat_tables([self._spec.schema.empty_table().select(names), table], promote_options="default")
-
-
-def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> ParquetFile:
-    name = f"'{folder}/{path.name}'"
-    try:
-        if sha256_of(path) != sha256:
-            raise BadTable(f"{name} is not the file that its manifest names (sha256 differs). Fetch or build it again.")
-        file = parquet_file(path, memory_map=True)
-    except FileNotFoundError:
-        raise BadTable(f"{name} is missing. Fetch or build it again.") from None
-    except (OSError, pa.ArrowException) as error:
-        raise BadTable(f"{name} cannot be read ({type(error).__name__}). Fetch or build it again.") from None
-    found = file.schema_arrow
-    if found.names != [name for name in spec.schema.names if name in found.names or name not in spec.added]:
-        raise BadTable(f"{name} has other columns than this Earmark reads. Build it again.")
-    known = dict(zip(spec.schema.names, spec.schema.types, strict=True))
-    if other := [name for name, type_ in zip(found.names, found.types, strict=True) if type_ != known[name]]:
-        raise BadTable(f"{name} has columns of other types than this Earmark reads: {', '.join(other)}. Build it again.")
-    return file

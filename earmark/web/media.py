@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import zipfile
@@ -91,9 +92,12 @@ def clips_zip(store: Store, unit: UnitId) -> bytes:
 
 def _notice(corpus: Corpus, slug: str, name: str) -> bytes:
     try:
-        return corpus.place.file(name).read_bytes()
+        found = corpus.place.file(name).read_bytes()
     except OSError:
         raise BadTable(f"'{slug}/{name}' cannot be read, and clips are not handed out without it. Fetch or build it again.") from None
+    if hashlib.sha256(found).hexdigest() != corpus.manifest["files"][name]["sha256"]:
+        raise BadTable(f"'{slug}/{name}' is not the file that its manifest names, and clips are not handed out without it. Fetch or build it again.")
+    return found
 
 
 def _add(archive: zipfile.ZipFile, name: str, body: bytes) -> None:

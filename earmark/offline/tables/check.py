@@ -76,14 +76,14 @@ def check(settings: Settings, slug: str, seed: int, n_samples: int = N_SAMPLES, 
     chosen = random.choice(d.n_units, size=min(64, d.n_units), replace=False)
     directions = opened.dictionary.directions()
     for unit in map(int, chosen):
-        row = d.table("units").rows_of(unit).to_pylist()[0]
+        row = d.table("units").row_of(unit)
         wrong += _compare_unit(row, _where(peaks, peaks["unit"] == unit), store.card(UnitId(slug, unit)), complete=not opened.dictionary.signed)
         if directions is not None:
             wrong += _compare_neighbours(row, directions.double().numpy())
     if isinstance(model, TextModel) and model.predicts:
         readout = model.readout().double().numpy()
         axes = np.eye(opened.hook.width) if directions is None else directions.double().numpy()
-        wrong += [line for unit in map(int, chosen) for line in _compare_effect(d.table("effects").rows_of(unit).to_pylist()[0], readout @ axes[unit])]
+        wrong += [line for unit in map(int, chosen) for line in _compare_effect(d.table("effects").row_of(unit), readout @ axes[unit])]
     return Report(n_peaks, min(n_examples, examples.num_rows), len(chosen), tuple(wrong))
 
 

@@ -11,21 +11,26 @@ from typing import Any
 from ...errors import BadTable, EarmarkError, MissingWeights, NotFetched
 from ...settings import Settings
 from ..catalog import HubFiles, HubTables
+from ..tables import MANIFEST, read_manifest
+from ..trust import file_in
 from .download import Terms, at_hand, fetch
-
-MANIFEST = "manifest.json"
 
 
 class Folder:
     """Where the files of a manifest lie on this machine."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, within: Path | None = None):
         self.path = path
         self.name = path.name
+        self.within = within or path.parent
+        """where links may lead"""
+
+    def manifest(self) -> dict[str, Any]:
+        return read_manifest(self.path, self.within)
 
     def file(self, name: str) -> Path:
         """A file's path; it may not be there."""
-        return self.path / name
+        return file_in(self.path, name, self.within)
 
 
 class HubFolder(Folder):
@@ -37,7 +42,7 @@ class HubFolder(Folder):
         self.name = slug
         root = self._fetch(MANIFEST, source.revision)
         self._commit = root.name  # the client keeps each commit in a folder of its name
-        super().__init__(root / self._start if self._start else root)
+        super().__init__(root / self._start if self._start else root, within=root.parents[1])  # there the client keeps what its commits link to
         self.name = slug
 
     @staticmethod
@@ -48,10 +53,9 @@ class HubFolder(Folder):
 
     def file(self, name: str) -> Path:
         """A file's path, fetched if it is not there yet."""
-        path = self.path / name
-        if not path.is_file():
+        if not (self.path / name).is_file():
             self._fetch(name, self._commit)
-        return path
+        return super().file(name)
 
     def _fetch(self, name: str, revision: str) -> Path:
         files = HubFiles(self._source.repo, (self._start + name,), revision)
@@ -89,11 +93,13 @@ class Places:
     @staticmethod
     def _stamp(folder: Path, needs_tables: bool) -> int:
         """When a folder's manifest changed last; 0 where there is none, or none with the tables of a dictionary."""
-        manifest = folder / MANIFEST
+        stamp = _changed(folder / MANIFEST)
         try:
-            return _changed(manifest) if not needs_tables or b'"tables"' in manifest.read_bytes() else 0
+            return stamp if not needs_tables or b'"tables"' in file_in(folder, MANIFEST).read_bytes() else 0
         except OSError:
             return 0
+        except BadTable:  # something is there, and whoever opens it will say what
+            return stamp
 
     def _once(self, key: tuple[str, int], make: Callable[[], Any]) -> Any:
         came_at = time.monotonic()

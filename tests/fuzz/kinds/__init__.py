@@ -38,6 +38,8 @@ KINDS: dict[str, Kind] = {
     "checkpoints": Kind(800, 6.0, 150),
     "ggufs": Kind(40, 6.0, 200),
     "tables": Kind(250, 6.0, 150),
+    "bombs": Kind(16, 6.0, 250),
+    "links": Kind(40, 3.0, 60),
 }
 
 GUARD: dict[str, Kind] = {"misdeeds": Kind(15, 0.5, 50)}

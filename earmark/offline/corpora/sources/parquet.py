@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from ....errors import BadInput, MissingWeights, NotFound
+from ....pages import rows_at_once
 from ....raw import ParquetFile, is_list, is_object, parquet_file, part
 from ....shelf.hub.download import fetched
 from . import NO_LICENCE, About, Broken, Entry, Options, Record, media_type_of, safe_id
@@ -76,12 +77,12 @@ def read(where: str | None, options: Options) -> Iterator[Record]:
     taken: set[str] = set()
     name = named(where)
     licence = licence_of(name, options)
-    for found in opened(name, options, find_columns):
+    for found in opened(name, options, find_columns, N_ROWS_A_BATCH):
         if isinstance(found, Broken):
             yield found
             continue
-        file_name, parquet, columns = found
-        for row in rows(parquet, columns.wanted(), file_name, N_ROWS_A_BATCH):
+        file_name, parquet, columns, n_at_once = found
+        for row in rows(parquet, columns.wanted(), file_name, n_at_once):
             yield row if isinstance(row, Broken) else _record(row, columns, licence, taken)
 
 
@@ -117,15 +118,20 @@ class Row:
     values: dict[str, Any]
 
 
-def opened(name: str, options: Options, find: Callable[[pa.Schema], C]) -> Iterator[tuple[str, ParquetFile, C] | Broken]:
-    """(name, file, what `find` makes of its columns) of each file; those that cannot be read are told. The BadInput of the first file is raised."""
+def opened(name: str, options: Options, find: Callable[[pa.Schema], C], n_at_once: int) -> Iterator[tuple[str, ParquetFile, C, int] | Broken]:
+    """(name, file, what `find` makes of its columns, rows that are read at a time: at most n_at_once) of each file.
+
+    Those that cannot be read are told. The BadInput of the first file is raised.
+    """
     for number, file in enumerate(parquet_files(name, options)):
         path = file.fetch()
         try:
             parquet = parquet_file(path)
-            yield file.name, parquet, find(parquet.schema_arrow)
+            yield file.name, parquet, find(parquet.schema_arrow), rows_at_once(path, parquet.metadata, n_at_once)
         except (pa.ArrowException, OSError) as error:
             yield Broken(file.name, f"The file cannot be read as parquet ({type(error).__name__}).")
+        except ValueError as error:
+            yield Broken(file.name, f"The file is not read: {error}.")
         except BadInput as error:
             if number == 0:
                 raise

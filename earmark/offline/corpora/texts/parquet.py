@@ -44,12 +44,12 @@ def read(where: str | None, options: Options) -> Iterator[TextRecord]:
     taken: set[str] = set()
     name = sounds.named(where)
     licence = sounds.licence_of(name, options)
-    for found in sounds.opened(name, options, find_columns):
+    for found in sounds.opened(name, options, find_columns, N_ROWS_A_BATCH):
         if isinstance(found, Broken):
             yield found
             continue
-        file_name, parquet, columns = found
-        for row in sounds.rows(parquet, columns.wanted(), file_name, N_ROWS_A_BATCH):
+        file_name, parquet, columns, n_at_once = found
+        for row in sounds.rows(parquet, columns.wanted(), file_name, n_at_once):
             yield row if isinstance(row, Broken) else _document(row, columns, licence, taken)
 
 
