@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from ..atomic import new_folder, put_back, write_json
 from ..errors import BadTable
-from ..raw import ParquetFile, is_object, manifest_faults
+from ..raw import ParquetFile, is_object, manifest_faults, parquet_file
+from ..trust import check_weight, file_in, sha256_of
 from .schema import SWEEP, TRIPS, TableSpec
-from .trust import check_weight, file_in, open_checked, sha256_of
 
 FORMAT = 1
 MANIFEST, MANIFEST_BYTES = "manifest.json", 20_000_000
@@ -175,7 +175,7 @@ class Table:
             raise BadTable(f"'{folder.name}' has no table '{spec.name}'. Build its tables again.")
         self._paths = [path_of(n) if path_of else file_in(folder, n) for n in names]
         self._files: list[ParquetFile] = [
-            open_checked(folder.name, path, manifest["files"][n]["sha256"], spec) for path, n in zip(self._paths, names, strict=True)
+            _open_checked(folder.name, path, manifest["files"][n]["sha256"], spec) for path, n in zip(self._paths, names, strict=True)
         ]
         self._weighed: set[tuple[range, tuple[str, ...] | None]] = set()
         self._lacking = frozenset(spec.added).difference(*(file.schema_arrow.names for file in self._files))
@@ -277,3 +277,23 @@ class Table:
             return table
         names = self._spec.schema.names if columns is None else columns
         return pa.concat_tables([self._spec.schema.empty_table().select(names), table], promote_options="default")
+
+
+def _open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> ParquetFile:
+    """A file of a table. Raises BadTable where it is another than its manifest names, no parquet, or has other columns."""
+    name = f"'{folder}/{path.name}'"
+    try:
+        if sha256_of(path) != sha256:
+            raise BadTable(f"{name} is not the file that its manifest names (sha256 differs). Fetch or build it again.")
+        file = parquet_file(path, memory_map=True)
+    except FileNotFoundError:
+        raise BadTable(f"{name} is missing. Fetch or build it again.") from None
+    except (OSError, pa.ArrowException) as error:
+        raise BadTable(f"{name} cannot be read ({type(error).__name__}). Fetch or build it again.") from None
+    found = file.schema_arrow
+    if found.names != [name for name in spec.schema.names if name in found.names or name not in spec.added]:
+        raise BadTable(f"{name} has other columns than this Earmark reads. Build it again.")
+    known = dict(zip(spec.schema.names, spec.schema.types, strict=True))
+    if other := [name for name, type_ in zip(found.names, found.types, strict=True) if type_ != known[name]]:
+        raise BadTable(f"{name} has columns of other types than this Earmark reads: {', '.join(other)}. Build it again.")
+    return file

@@ -13,11 +13,11 @@ from .tree import ROOT, dotted, imports, modules, packages, tree_of
 
 WORDS = (
     "units", "cards", "phones", "speech", "swept", "passages", "health", "links", "parameters", "settings", "errors", "machine", "atomic", "edits", "lists",
-    "experiments", "presets",
+    "experiments", "presets", "trust",
 )  # fmt: skip
 # Rooms of earmark/, each layer importing only from earlier ones (the words also from each other)
 LAYERS = (
-    ("raw", "tensors"),
+    ("raw", "pages", "tensors"),
     WORDS,
     ("shelf", "inputs"),
     ("models", "dictionaries", "measure"),
@@ -32,7 +32,7 @@ LAYERS = (
 LAYER_OF = {room: n for n, rooms in enumerate(LAYERS) for room in rooms}
 # A look-up needs none of these: they take seconds and hundreds of megabytes
 HEAVY = {"torch", "transformers", "librosa"}
-LIGHT_ROOMS = ("raw", *WORDS, "shelf", "web")
+LIGHT_ROOMS = ("raw", "pages", *WORDS, "shelf", "web")
 PAGE = {"gradio", "plotly"}
 MAX_LINES = 300
 MAX_ROOMS = 7

@@ -10,9 +10,9 @@ from typing import Any
 
 from ...errors import BadTable, EarmarkError, MissingWeights, NotFetched
 from ...settings import Settings
+from ...trust import file_in
 from ..catalog import HubFiles, HubTables
 from ..tables import MANIFEST, read_manifest
-from ..trust import file_in
 from .download import Terms, at_hand, fetch
 
 

@@ -10,12 +10,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-
-from ..errors import BadTable
-from ..pages import chunks, together
-from ..raw import ParquetFile, parquet_file
-from .schema import TableSpec
+from .errors import BadTable
+from .pages import chunks, together
+from .raw import ParquetFile
 
 
 def file_in(folder: Path, name: str, within: Path | None = None) -> Path:
@@ -38,26 +35,6 @@ def file_in(folder: Path, name: str, within: Path | None = None) -> Path:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def open_checked(folder: str, path: Path, sha256: str, spec: TableSpec) -> ParquetFile:
-    """A file of a table. Raises BadTable where it is another than its manifest names, no parquet, or has other columns."""
-    name = f"'{folder}/{path.name}'"
-    try:
-        if sha256_of(path) != sha256:
-            raise BadTable(f"{name} is not the file that its manifest names (sha256 differs). Fetch or build it again.")
-        file = parquet_file(path, memory_map=True)
-    except FileNotFoundError:
-        raise BadTable(f"{name} is missing. Fetch or build it again.") from None
-    except (OSError, pa.ArrowException) as error:
-        raise BadTable(f"{name} cannot be read ({type(error).__name__}). Fetch or build it again.") from None
-    found = file.schema_arrow
-    if found.names != [name for name in spec.schema.names if name in found.names or name not in spec.added]:
-        raise BadTable(f"{name} has other columns than this Earmark reads. Build it again.")
-    known = dict(zip(spec.schema.names, spec.schema.types, strict=True))
-    if other := [name for name, type_ in zip(found.names, found.types, strict=True) if type_ != known[name]]:
-        raise BadTable(f"{name} has columns of other types than this Earmark reads: {', '.join(other)}. Build it again.")
-    return file
 
 
 def check_weight(table: str, groups: Iterable[tuple[Path, ParquetFile, int]], columns: Sequence[str] | None) -> None:
