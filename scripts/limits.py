@@ -38,7 +38,7 @@ def rows() -> list[tuple[str, str, str]]:
         ("seconds that reading a file takes", f"{sounds.DECODE_S}", "given up"),
         ("seconds that a turn of the model takes", f"{model.RUN_S}", "given up"),
         ("places in the line for the model", f"{turns.MAX_WAITING}", "told to come back"),
-        ("of them for one page; from one network", f"{_places(askers.PAGE_PART)}; {_places(askers.NETWORK_PART)}", "told to wait for their own"),
+        ("of them for one page; from one network", "; ".join(map(str, askers.places(turns.MAX_WAITING))), "told to wait for their own"),
         ("characters of a text", f"{text.MAX_CHARACTERS:,}", refused),
         ("tokens of a text that the model reads", f"{text.MAX_TOKENS:,}", "cut, with a notice"),
         ("characters of a text in an address", f"{links.MAX_LINK_TEXT}", "in no address"),
@@ -56,10 +56,6 @@ def rows() -> list[tuple[str, str, str]]:
 
 def limits_table() -> str:
     return "\n".join(["| what | at most | beyond |", "|---|---|---|", *(f"| {what} | {most} | {beyond} |" for what, most, beyond in rows())])
-
-
-def _places(part: int) -> int:
-    return turns.MAX_WAITING // part
 
 
 def _mb(n_bytes: int) -> str:

@@ -16,7 +16,7 @@ from components.asked import Discreet
 from components.host.waiting import asking, network_of
 from earmark.errors import BadInput
 from earmark.live.lab import desk as lab
-from earmark.live.line.askers import ASKER, Asker
+from earmark.live.line.askers import ASKER, Asker, places
 from earmark.live.line.turns import MAX_WAITING, Turns
 
 MINE, OTHERS = "203.0.114.7", "198.41.0.4"
@@ -58,6 +58,11 @@ def test_a_network_has_half_of_it_whatever_its_pages_call_themselves(turns: tupl
         ask(turns, f"theirs {n}", OTHERS)
     with pytest.raises(BadInput, match=f"^{MAX_WAITING} are waiting for the model"):
         ask(turns, "too late", "192.0.33.8")
+
+
+@pytest.mark.parametrize(("most", "shares"), [(20, (5, 10)), (8, (2, 4)), (2, (1, 1)), (1, (1, 1))])
+def test_of_a_short_line_everybody_has_a_place(most: int, shares: tuple[int, int]) -> None:
+    assert places(most) == shares
 
 
 def test_places_are_free_again_when_their_work_is_over(turns: tuple[Turns, threading.Event]) -> None:

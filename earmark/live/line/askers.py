@@ -29,11 +29,16 @@ ASKER: ContextVar[Asker] = ContextVar("asker", default=NOBODY)
 """of the work that goes on here"""
 
 
+def places(most: int) -> tuple[int, int]:
+    """(of one page, of one network): how many of a line's `most` places they are given, of a short line one at least."""
+    return max(most // PAGE_PART, 1), max(most // NETWORK_PART, 1)
+
+
 def crowded(others: Iterable[Asker], most: int) -> str:
     """A sentence for who asks now, where their own work has as much of a line of `most` places as they are given; empty where it has not."""
-    asker, others = ASKER.get(), list(others)
-    if asker.page and sum(other.page == asker.page for other in others) >= most // PAGE_PART:
-        return f"{most // PAGE_PART} of what this page asked for wait already, the most that one page may have in the line. Wait for one of them, or stop it."
-    if asker.network and sum(other.network == asker.network for other in others) >= most // NETWORK_PART:
-        return f"{most // NETWORK_PART} of the {most} places in the line are taken from your network; the others are left to others. Try once more in a minute."
+    asker, others, (a_page, a_network) = ASKER.get(), list(others), places(most)
+    if asker.page and sum(other.page == asker.page for other in others) >= a_page:
+        return f"{a_page} of what this page asked for wait already, the most that one page may have in the line. Wait for one of them, or stop it."
+    if asker.network and sum(other.network == asker.network for other in others) >= a_network:
+        return f"{a_network} of the {most} places in the line are taken from your network; the others are left to others. Try once more in a minute."
     return ""
