@@ -39,6 +39,7 @@ def page_style() -> str:
     return "\n".join(_texts("styles/*.css"))
 
 
+@cache
 def _texts(pattern: str) -> list[str]:
     """Files of this folder, in the order of their names: a number comes first where one needs another before it."""
     return [path.read_text(encoding="utf-8") for path in sorted(HERE.glob(pattern))]

@@ -9,6 +9,7 @@ import numpy as np
 
 from earmark.cards import UnitCard
 from earmark.edits import MAX_ADDED, MAX_EDITS, MAX_FACTOR, SLIDER_FACTOR, Edit
+from earmark.errors import EarmarkError
 from earmark.links import MAX_LINK_TEXT, Link, ReadView
 from earmark.live.analysis import MOMENT, REGION
 from earmark.live.line.kept import Clip
@@ -18,7 +19,6 @@ from earmark.shelf.store import Store
 from earmark.units import UnitId
 
 from .. import prose
-from .firing import known_units, label_of
 
 Ends = tuple[float | None, float | None]
 """the first and the last place of a stretch; None: the sample's own"""
@@ -146,11 +146,20 @@ def _rows(store: Store, link: Link, edits: Sequence[Edit], sample: Clip | Passag
 
 def _row(store: Store, link: Link, edits: Sequence[Edit], edit: Edit, sample: Clip | Passage | None) -> EditRow:
     slug, index = edit.unit.dictionary, edit.unit.index
-    known = known_units(store, slug, [index]).get(index)
+    known = _card_of(store, edit.unit)
     key = str(edit.unit).removeprefix(f"{link.dictionary}:")
     without = replace(link, edits=tuple(other for other in edits if other != edit)).href()
-    card, largest = Link("feature", slug, index).href(), float(known["peak"]) if known else None
-    return EditRow(edit, key, unit_name(store, edit.unit, link), card, label_of(known), _stretches(link, edit), without, _peak(edit.unit, sample), largest)
+    card, largest = Link("feature", slug, index).href(), known.stats.peak if known else None
+    label = known.label.shown if known and known.label else None
+    return EditRow(edit, key, unit_name(store, edit.unit, link), card, label, _stretches(link, edit), without, _peak(edit.unit, sample), largest)
+
+
+def _card_of(store: Store, unit: UnitId) -> UnitCard | None:
+    """What the tables say of a unit; None without tables."""
+    try:
+        return store.card(unit)
+    except EarmarkError:
+        return None
 
 
 def _peak(unit: UnitId, sample: Clip | Passage | None) -> float | None:
