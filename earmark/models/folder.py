@@ -20,19 +20,22 @@ from safetensors import SafetensorError
 from ..errors import MissingWeights
 from ..inputs.text import Tokens
 from ..machine import told
-from ..raw import is_object
+from ..raw import is_list, is_object
 from .base import ModelFiles, ModelType, TextModel
+from .size import FLOAT_BYTES, n_bytes_needed
 
 Text = TypeVar("Text", bound=TextModel)
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 # made anew by the network, or used in training alone
 _EXCUSED = ("masked_spec_embed", "position_ids", "rotary_emb.inv_freq")
+_MADE_ANEW = 4_000_000
+"""bytes that a network may have beside its weights: those of its rotary positions, which it makes by itself"""
 MOST_LAYERS, MOST_WIDE = 1_000, 4_000_000
 _SIZES = ("layers", "n_layer", "_size", "_dim", "_heads", "n_embd", "n_head", "n_positions", "_positions", "n_inner", "d_model")
 CANNOT_READ = (
-    OSError, ValueError, RuntimeError, LookupError, ArithmeticError, TypeError, AttributeError, ImportError, SafetensorError, pickle.UnpicklingError,
-    StrictDataclassError,
+    OSError, ValueError, RuntimeError, LookupError, ArithmeticError, AssertionError, TypeError, AttributeError, ImportError, SafetensorError,
+    pickle.UnpicklingError, StrictDataclassError,
 )  # fmt: skip
 
 
@@ -69,13 +72,15 @@ def read_json(path: Path, slug: str) -> dict[str, Any]:
 
 def has_head(config: dict[str, Any], *endings: str) -> bool:
     """Whether the saved network is one of the classes whose names end so."""
-    return any(str(name).endswith(endings) for name in config.get("architectures") or ())
+    names = config.get("architectures")
+    return is_list(names) and any(str(name).endswith(endings) for name in names)
 
 
 def load_network(auto: Any, folder: Path, slug: str, **options: Any) -> Any:
     """A network in float32 and evaluation mode. Raises MissingWeights when a weight is missing, has another shape or cannot be read safely."""
     try:
         with told():
+            _check_whole(auto, folder)
             model, how = auto.from_pretrained(folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True, **options)
     except CANNOT_READ as error:
         raise MissingWeights(f"The weights of {slug} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]}).") from None
@@ -83,6 +88,22 @@ def load_network(auto: Any, folder: Path, slug: str, **options: Any) -> Any:
     if missing:
         raise MissingWeights(f"{slug} lacks {len(missing)} weights, such as {sorted(missing)[0]}. Fetch the folder again, whole.")
     return model.eval()
+
+
+def _check_whole(auto: Any, folder: Path) -> None:
+    """Raise ValueError where config.json speaks of a network of more than twice the weights that the files have: it would be made, and then found wrong."""
+    import transformers
+
+    configs: Any = transformers.AutoConfig
+    n_bytes = n_bytes_needed({"folder": folder})
+    if not n_bytes:
+        return
+    config = configs.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        shape: torch.nn.Module = auto.from_config(config) if hasattr(auto, "from_config") else auto(config)
+    n_weights = sum(value.numel() for value in (*shape.parameters(), *shape.buffers()))
+    if n_weights * FLOAT_BYTES > 2 * n_bytes + _MADE_ANEW:
+        raise ValueError(f"config.json speaks of a network of {n_weights:,} weights, more than twice what the files hold")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""config.json of a stranger's model: a network that nobody has is not built."""
+"""What config.json of a stranger's model says: a network that nobody has, or whose weights are not there, is not built."""
 
 from __future__ import annotations
 
@@ -32,3 +32,23 @@ def test_a_network_beyond_all_sizes_is_refused_before_it_is_built(tmp_path: Path
     (tmp_path / "config.json").write_text("[" * 100_000)
     with pytest.raises(MissingWeights, match="no readable config.json"):
         open_folder(ModelFiles("m", {"folder": tmp_path}), "llama", types)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"vocab_size": 4_000_000}, "speaks of a network of [0-9,]{10} weights, more than twice what the files hold"),
+        ({"pad_token_id": 10**6}, r"cannot be read \(AssertionError: Padding_idx"),
+        ({"architectures": True}, "has no tokenizer"),
+    ],
+)
+def test_what_config_says_beside_the_weights(tmp_path: Path, said: dict[str, object], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from earmark.models import llama
+
+    make_model("llama", LLAMA, head=True).save_pretrained(tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(told | said))
+    if "vocab_size" in said:
+        monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda *_, **__: pytest.fail("it was made"))
+    with pytest.raises(MissingWeights, match=sentence):
+        llama.load(ModelFiles("m", {"folder": tmp_path}))

@@ -1,14 +1,21 @@
-"""GGUF files that lie about how many entries, words, weights and dimensions they hold and of what size the network is, or are spoilt anywhere."""
+"""GGUF files that lie about how many entries, words, weights and dimensions they hold and of what size the network is, or are spoilt anywhere.
+
+And the folders that they become, as transformers saves them, with spoilt or other words in their JSON.
+"""
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from earmark.models.base import ModelFiles
 from earmark.models.gguf import unpacked
+from earmark.models.llama import load
 from tests.fixtures.gguf_toy import network, tokenizer, write
 from tests.fuzz.harm import EXTREMES, harmed
 from tests.fuzz.kinds import Case
@@ -16,6 +23,7 @@ from tests.fuzz.watch import Watch
 
 SIZES = ("block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count", "attention.head_count_kv", "vocab_size")
 HUGE = (0, 1, 3, 63, 1_000, 100_000, 10_000_000, *EXTREMES)
+OTHERS: tuple[Any, ...] = (None, -1, 0, 10**30, "", [], {}, "x" * 1000, True, 1.5, [[]], {"a": {}})
 
 
 def prepare(folder: Path, watch: Watch) -> Case:
@@ -26,8 +34,16 @@ def prepare(folder: Path, watch: Watch) -> Case:
         write(path, model, made, "smollm", quantised=quantised)
         unpacked("toy", {"gguf": path}, folder / "cache")
         files.append(path.read_bytes())
+    saved = shutil.copytree(next((folder / "cache/gguf").glob("toy-*/")), folder / "saved")
+    told = {path: path.read_bytes() for path in sorted(saved.glob("*.json"))}
+    load(ModelFiles("toy", {"folder": saved}))
 
     def case(chance: random.Random) -> Callable[[], str]:
+        if chance.random() < 0.3:
+            spoilt = chance.choice(list(told))
+            for path, data in told.items():
+                path.write_bytes(chance.choice((harmed, other))(data, chance) if path == spoilt else data)
+            return lambda: f"{len(load(ModelFiles('toy', {'folder': saved})).tokenize('the cat 1815').ids)} tokens"
         make = chance.choice((harmed, count, size, shape, words, heap, huge))
         path = folder / "case.gguf"
         path.write_bytes(make(chance.choice(files), chance))
@@ -35,6 +51,17 @@ def prepare(folder: Path, watch: Watch) -> Case:
         return lambda: str(bool(unpacked("toy", {"gguf": path}, folder / "cache")))
 
     return case
+
+
+def other(data: bytes, chance: random.Random) -> bytes:
+    """A value somewhere in JSON is another, of any kind."""
+    told = node = json.loads(data)
+    while True:
+        key = chance.choice(list(node)) if isinstance(node, dict) else chance.randrange(len(node))
+        if not isinstance(node[key], dict | list) or not node[key] or chance.random() < 0.3:
+            node[key] = chance.choice(OTHERS)
+            return json.dumps(told).encode()
+        node = node[key]
 
 
 def put(data: bytes, at: int, form: str, value: int) -> bytes:
