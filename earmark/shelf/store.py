@@ -180,7 +180,7 @@ def _examples(d: Dictionary, corpus: Corpus, index: int) -> tuple[Example, ...]:
 def _example(d: Dictionary, corpus: Corpus, row: dict[str, Any]) -> Example:
     stored = np.frombuffer(row["trace"], dtype=np.uint8).astype(np.float32)
     start_s = d.offset_s + row["start"] * d.hop_s
-    sample: int = row["sample"]
+    sample = _known(d, corpus, row["sample"])
     return Example(
         rank=row["rank"],
         group=row["group"],
@@ -199,8 +199,15 @@ def _example(d: Dictionary, corpus: Corpus, row: dict[str, Any]) -> Example:
 
 
 def _hit(d: Dictionary, corpus: Corpus, row: int, peak: float, at: int) -> Hit:
-    at_s = round(d.offset_s + at * d.hop_s, 6)
+    at_s, row = round(d.offset_s + at * d.hop_s, 6), _known(d, corpus, row)
     return Hit(corpus.ids[row], peak, at_s, corpus.transcripts[row], corpus.durations_s[row], at, corpus.tokens_in(row))
+
+
+def _known(d: Dictionary, corpus: Corpus, row: int) -> int:
+    """The row of a sample that a table names. Raises BadTable where the corpus has no such row."""
+    if not 0 <= row < len(corpus.ids):
+        raise BadTable(f"The tables of '{d.entry.slug}' name the sample {row} of '{d.corpus}', which has {len(corpus.ids)}. Build them again.")
+    return row
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

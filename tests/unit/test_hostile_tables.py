@@ -89,6 +89,15 @@ def test_a_table_without_a_units_row(store: Store) -> None:
         store.card(UnitId(SAE, 3))
 
 
+@pytest.mark.parametrize("sample", [-1, 10_000])
+def test_a_sample_that_the_corpus_lacks(store: Store, sample: int) -> None:
+    for table, ask in (("examples", lambda: store.card(UnitId(SAE, 3))), ("peaks", lambda: store.search(UnitId(SAE, 3)))):
+        path = store.settings.data / SAE / f"{table}-000.parquet"
+        column_of("sample", pa.array([sample] * pq.read_metadata(path).num_rows, pa.int32()), path)
+        with pytest.raises(BadTable, match=f"The tables of '{SAE}' name the sample {sample} of '{CORPUS}', which has"):
+            ask()
+
+
 # -- what unpacks to more than it holds --------------------------------------------------------------------------------------
 
 
