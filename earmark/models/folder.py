@@ -47,7 +47,7 @@ def open_folder(files: ModelFiles, family: str, types: Iterable[ModelType]) -> t
     config = read_json(folder / "config.json", files.slug)
     valid = [t.name for t in types]
     if config.get("model_type") not in valid:
-        raise MissingWeights(f"{files.slug} is of the type '{config.get('model_type')}'; the family {family} reads {', '.join(valid)}.")
+        raise MissingWeights(f"{files.slug} is of the type '{str(config.get('model_type'))[:40]}'; the family {family} reads {', '.join(valid)}.")
     _check_sizes(config, files.slug)
     return folder, config
 
@@ -57,7 +57,7 @@ def _check_sizes(config: dict[str, Any], slug: str) -> None:
     for name, value in config.items():
         most = MOST_LAYERS if name.endswith(("layers", "layer")) else MOST_WIDE
         if name.endswith(_SIZES) and isinstance(value, int) and not -1 <= value <= most:
-            raise MissingWeights(f"{slug}: config.json says that {name} is {value:.6g}; at most {most:,} can be. Fetch the folder again.")
+            raise MissingWeights(f"{slug}: config.json says that {name[:40]} is {str(value)[:40]}; at most {most:,} can be. Fetch the folder again.")
 
 
 def read_json(path: Path, slug: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ LLAMA = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "nu
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_hidden_layers", 10**9), ("num_hidden_layers", -5), ("n_layer", 1_001), ("hidden_size", 10**30), ("vocab_size", 4_000_001), ("head_dim", 10**8)],
+    [("num_hidden_layers", 10**9), ("num_hidden_layers", -5), ("n_layer", 1_001), ("hidden_size", 10**400), ("vocab_size", 4_000_001), ("head_dim", 10**8)],
 )
 def test_a_network_beyond_all_sizes_is_refused_before_it_is_built(tmp_path: Path, name: str, value: int) -> None:
     from earmark.models import llama
@@ -28,6 +28,9 @@ def test_a_network_beyond_all_sizes_is_refused_before_it_is_built(tmp_path: Path
     assert open_folder(ModelFiles("m", {"folder": tmp_path}), "llama", types)[1] == told
     (tmp_path / "config.json").write_text(json.dumps(told | {name: value}))
     with pytest.raises(MissingWeights, match=f"m: config.json says that {name} is .*; at most [0-9,]+ can be"):
+        open_folder(ModelFiles("m", {"folder": tmp_path}), "llama", types)
+    (tmp_path / "config.json").write_text(json.dumps(told | {"model_type": "x" * 1000}))
+    with pytest.raises(MissingWeights, match=f"^m is of the type '{'x' * 40}'; the family llama reads"):
         open_folder(ModelFiles("m", {"folder": tmp_path}), "llama", types)
     (tmp_path / "config.json").write_text("[" * 100_000)
     with pytest.raises(MissingWeights, match="no readable config.json"):
