@@ -11,8 +11,9 @@ import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 MOST = (50, 32_000_000)
@@ -26,6 +27,9 @@ BY_DICTIONARY, DELTA_LENGTHS, DELTA_TEXTS = (2, 8), 6, 7
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12, "BYTE_ARRAY": 64}
 """bytes of a value in memory; of a text those of what is put around it"""
 MOST_DEEP, MOST_FIELDS = 8, 200
+CODECS: dict[str, Literal["gzip", "brotli", "zstd", "snappy"]] = {"GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd", "SNAPPY": "snappy"}
+MOST_WORDS = 200_000
+"""of a dictionary whose texts are measured one by one"""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,11 @@ def rows_at_once(path: Path, found: pq.FileMetaData, most: int) -> int:
 
     Raises ValueError for a file that has more rows than it can hold, or a page that unpacks to too much before its first row is read.
     """
-    n_bytes, n_rows = path.stat().st_size, found.num_rows
+    n_bytes, groups = path.stat().st_size, range(found.num_row_groups)
+    n_rows = max(found.num_rows, sum(found.row_group(group).num_rows for group in groups))
     if n_rows > FEW_ROWS + n_bytes // ROW_BYTES:
         raise ValueError(f"it says that it has {n_rows:,} rows, more than can be in {n_bytes:,} bytes")
-    for group in range(found.num_row_groups):
+    for group in groups:
         read = together(chunks(path, found, group))
         if read.n_page > MOST[0] * read.n_page_packed + MOST[1]:
             raise ValueError(f"a page of {read.n_page_packed:,} bytes would unpack to {read.n_page / 1e6:,.0f} MB")
@@ -88,26 +93,46 @@ def rows_at_once(path: Path, found: pq.FileMetaData, most: int) -> int:
 
 
 def _chunk(data: mmap.mmap, column: pq.ColumnChunkMetaData, n_told: int, width: int) -> Chunk:
-    texts = column.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
-    n_values = n_bytes = n_dictionary = n_repeated = n_value = 0
+    n_values = n_bytes = n_meant = n_differences = n_value = 0
+    meant: _Page | None = None
     largest = (0, 0)
     for page in _pages(data, column):
         size = page.n_unpacked
         if page.kind == DICTIONARY:
-            n_dictionary = max(n_dictionary, size)
+            meant = page
             size += page.n_values * width
         else:
             n_values += page.n_values
             if page.encoding in (DELTA_LENGTHS, DELTA_TEXTS):
                 size += 8 * page.n_values
-            if texts:
-                own = n_dictionary if page.encoding in BY_DICTIONARY else page.n_unpacked
-                n_value = max(n_value, own)
-                n_repeated += page.n_values * own if page.encoding in (*BY_DICTIONARY, DELTA_TEXTS) else 0
+            if column.physical_type == "BYTE_ARRAY":
+                by_dictionary = page.encoding in BY_DICTIONARY
+                n_value = max(n_value, meant.n_unpacked if by_dictionary and meant else page.n_unpacked)
+                n_meant += page.n_values if by_dictionary else 0
+                n_differences += page.n_values * page.n_unpacked if page.encoding == DELTA_TEXTS else 0
         n_bytes += size
         largest = max(largest, (size, page.n_packed), key=lambda one: one[0] - MOST[0] * one[1])
-    unpacked = n_bytes + max(n_values, n_told) * width + n_repeated
+    n_repeated = n_meant * meant.n_unpacked if meant else 0
+    if meant and n_repeated > MOST[1]:
+        n_repeated = n_meant * _longest(data[meant.start : meant.start + meant.n_packed], meant, column.compression)
+    unpacked = n_bytes + max(n_values, n_told) * width + n_repeated + n_differences
     return Chunk(column.total_compressed_size, unpacked, *largest, n_value)
+
+
+def _longest(packed: bytes, page: _Page, codec: str) -> int:
+    """Bytes of the longest text in a dictionary, at most: those of all, where it is too large to look, or packed in some other way."""
+    known = CODECS.get(codec)
+    if page.n_unpacked > MOST[0] * len(packed) + MOST[1] or page.n_values > MOST_WORDS or (known is None and codec != "UNCOMPRESSED"):
+        return page.n_unpacked
+    try:
+        whole = packed if known is None else bytes(pa.Codec(known).decompress(packed, page.n_unpacked, asbytes=True))
+    except (pa.ArrowException, OSError, ValueError):
+        return page.n_unpacked
+    at = longest = 0
+    while at + 4 <= len(whole):
+        n = int.from_bytes(whole[at : at + 4], "little")
+        at, longest = at + 4 + n, max(longest, n)
+    return min(longest, page.n_unpacked)
 
 
 # -- pages ---------------------------------------------------------------------------------------------------------------------
@@ -116,6 +141,8 @@ def _chunk(data: mmap.mmap, column: pq.ColumnChunkMetaData, n_told: int, width: 
 @dataclass(frozen=True)
 class _Page:
     kind: int
+    start: int
+    """where it begins, behind its head"""
     n_packed: int
     n_unpacked: int
     n_values: int
@@ -138,7 +165,7 @@ def _pages(data: mmap.mmap, column: pq.ColumnChunkMetaData) -> Iterator[_Page]:
         n_values = _whole(own, 1) if own else 0
         if n_values < 0:
             raise ValueError("a page has less than no values")
-        yield _Page(kind, packed, unpacked, n_values, _whole(own, 4 if kind == DATA_2 else 2) if own else 0)
+        yield _Page(kind, start, packed, unpacked, n_values, _whole(own, 4 if kind == DATA_2 else 2) if own else 0)
         at = start + packed
 
 

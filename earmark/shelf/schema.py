@@ -31,6 +31,12 @@ class TableSpec:
     """columns stored as split byte streams, which zstd packs better"""
     added: tuple[str, ...] = ()
     """columns that tables written earlier may lack; there they are null"""
+    nulls: tuple[str, ...] | None = None
+    """columns in which something may be null; None: in all"""
+
+    def lacking(self, table: pa.Table) -> list[str]:
+        """Columns of what was read that have nulls, and must not."""
+        return [] if self.nulls is None else [name for name in table.column_names if name not in self.nulls and table.column(name).null_count]
 
     def packing(self) -> Compression | dict[str, Compression]:
         """`compression` for every column as parquet names them: a list's values are NAME.list.element."""
@@ -130,6 +136,7 @@ UNITS = TableSpec(
     ),
     key="unit",
     rows_a_group=256,
+    nulls=("floor", "floor_abs", "match_dictionary", "match_unit", "match_correlation"),
 )
 
 EXAMPLES = TableSpec(
@@ -150,6 +157,7 @@ EXAMPLES = TableSpec(
     ),
     key="unit",
     rows_a_group=1024,
+    nulls=(),
 )
 
 PEAKS = TableSpec(

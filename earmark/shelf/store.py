@@ -173,6 +173,8 @@ def _card(d: Dictionary, corpus: Corpus, index: int) -> UnitCard:
 
 def _examples(d: Dictionary, corpus: Corpus, index: int) -> tuple[Example, ...]:
     rows = d.table("examples").rows_of(index).to_pylist()
+    if other := {r["group"] for r in rows}.difference(GROUPS):
+        raise BadTable(f"The table 'examples' of '{d.entry.slug}' has the group '{str(min(other))[:20]}'; known are {', '.join(GROUPS)}. Build it again.")
     rows.sort(key=lambda r: (GROUPS.index(r["group"]), r["rank"]))
     return tuple(_example(d, corpus, row) for row in rows)
 

@@ -24,8 +24,7 @@ from ..raw import ParquetFile, is_object, manifest_faults, parquet_file
 from ..trust import check_weight, file_in, sha256_of
 from .schema import SWEEP, TRIPS, TableSpec
 
-FORMAT = 1
-MANIFEST, MANIFEST_BYTES = "manifest.json", 20_000_000
+FORMAT, MANIFEST, MANIFEST_BYTES = 1, "manifest.json", 20_000_000
 PART_BYTES = 20_000_000
 """a part is closed once it is larger; no shipped file may exceed 25 MB"""
 LEVEL = 12
@@ -273,6 +272,8 @@ class Table:
     def _whole(self, table: pa.Table, columns: list[str] | None) -> pa.Table:
         """What was read, looked through, with nulls for columns that were asked for and that these files are too old to have."""
         table.validate(full=True)  # offsets, lengths and letters: a wrong one is read without a word, and found much later
+        if empty := self._spec.lacking(table):
+            raise BadTable(f"The table '{self._spec.name}' of '{self._folder}' has nothing in {', '.join(empty[:3])}. Fetch or build it again.")
         if not self._lacking:
             return table
         names = self._spec.schema.names if columns is None else columns

@@ -89,6 +89,22 @@ def test_a_table_without_a_units_row(store: Store) -> None:
         store.card(UnitId(SAE, 3))
 
 
+@pytest.mark.parametrize(("table", "column"), [("units", "quantiles"), ("units", "density"), ("examples", "trace")])
+def test_nothing_where_something_must_be(store: Store, table: str, column: str) -> None:
+    path = store.settings.data / SAE / f"{table}-000.parquet"
+    column_of(column, pa.nulls(pq.read_metadata(path).num_rows, pq.read_schema(path).field(column).type), path)
+    with pytest.raises(BadTable, match=f"The table '{table}' of '{SAE}' has nothing in {column}. Fetch or build it again."):
+        store.card(UnitId(SAE, 3))
+
+
+def test_a_group_of_examples_that_is_none(store: Store) -> None:
+    path = store.settings.data / SAE / "examples-000.parquet"
+    groups = pa.DictionaryArray.from_arrays(pa.array([0] * pq.read_metadata(path).num_rows, pa.int8()), pa.array(["middle"]))
+    column_of("group", groups, path)
+    with pytest.raises(BadTable, match="has the group 'middle'; known are top, "):
+        store.card(UnitId(SAE, 3))
+
+
 @pytest.mark.parametrize("sample", [-1, 10_000])
 def test_a_sample_that_the_corpus_lacks(store: Store, sample: int) -> None:
     for table, ask in (("examples", lambda: store.card(UnitId(SAE, 3))), ("peaks", lambda: store.search(UnitId(SAE, 3)))):
@@ -143,6 +159,22 @@ def test_nothing_takes_more_than_was_told(store: Store, tmp_path: Path) -> None:
             assert held <= told.n_unpacked < 40 * held + 20_000, path
             one = file.schema_arrow.names[0]
             assert together(chunks(path, file.metadata, group, [one])).n_unpacked <= told.n_unpacked
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd"])
+def test_texts_of_a_dictionary_are_measured_before_they_are_held_against_a_table(tmp_path: Path, codec: str) -> None:
+    """Many short ones, each meant a few times, are no bomb; a long one that is meant often is."""
+    path = tmp_path / "x.parquet"
+    for words, fine in (([f"{n:060d}" for n in range(10_000)] * 3, True), (["x" * 100_000, *"abc"] * 1_000, False)):
+        pq.write_table(pa.table({"text": words}), path, compression=codec, dictionary_pagesize_limit=10_000_000)
+        told = together(chunks(path, pq.read_metadata(path), 0))
+        held = pq.read_table(path).nbytes
+        assert held <= told.n_unpacked < 6 * held
+        if fine:
+            told.check("it")
+        else:
+            with pytest.raises(ValueError, match="would unpack to"):
+                told.check("it")
 
 
 # -- links -------------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from earmark.offline.corpora import parts as corpus_parts
 from earmark.offline.corpora.build import Report, build_corpus
 from earmark.offline.corpora.command import make_corpus
 from earmark.offline.corpora.parts import Parts
-from earmark.offline.corpora.sources import Broken, Entry, Options, amazon_queen, folder, parquet
+from earmark.offline.corpora.sources import Broken, Entry, Options, amazon_queen, folder, parquet, unique_id
 from earmark.offline.corpora.texts import folder as text_folder
 from earmark.offline.corpora.texts import public_domain
 from earmark.offline.corpora.texts.build import TextReport
@@ -260,3 +260,10 @@ def test_parts_are_written_by_size_by_time_and_read_before_they_are(tmp_path: Pa
     with Parts(tmp_path / "w", pa.schema([("b", pa.string())])) as parts:
         assert "a" not in parts and not list((tmp_path / "w").glob("part-*")), "parts of another version are computed again"
     shutil.rmtree(tmp_path / "w")
+
+
+def test_ids_of_the_same_name_are_counted_on() -> None:
+    """As if each number were tried from 2 on, and no slower for a hundred thousand of them."""
+    taken: set[str] = {"a-b"}
+    assert [unique_id("a", taken) for _ in range(100_000)] == ["a", *(f"a-{n}" for n in range(2, 100_001))]
+    assert unique_id("a-b", taken) == "a-b-2" and unique_id("b", taken) == "b" and len(taken) == 100_003

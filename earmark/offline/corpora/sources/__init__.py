@@ -148,9 +148,14 @@ def safe_id(text: str, taken: set[str]) -> str:
 
 def unique_id(name: str, taken: set[str]) -> str:
     """The id itself, or with '-2' and so on when it is in `taken`, to which what is returned is added."""
-    fresh, n = name, 1
-    while fresh in taken:
-        n += 1
-        fresh = f"{name}-{n}"
+    fresh = name
+    if name in taken:
+        last, free = 1, 2
+        while f"{name}-{free}" in taken:
+            last, free = free, 2 * free
+        while free - last > 1:  # a million of the same name would else be looked through a million times
+            middle = (last + free) // 2
+            last, free = (middle, free) if f"{name}-{middle}" in taken else (last, middle)
+        fresh = f"{name}-{free}"
     taken.add(fresh)
     return fresh
