@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import create_page, launch_options
 from earmark.live.desk import Desk
+from earmark.live.line.quiet import stand_back
 from earmark.settings import Settings
 from earmark.shelf.store import Store
 
@@ -40,6 +41,7 @@ class Busy:
         self.n_analyses = 0
 
         def work() -> None:
+            stand_back()
             while not self._stop.is_set():
                 analyse(material.runtime, store, material.default.slug, sound, transcribe=False)
                 self.n_analyses += 1
