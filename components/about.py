@@ -15,7 +15,7 @@ from .card import render
 from .host.events import when_any
 from .kept import Shown
 from .plots import density_figure
-from .views.listing import choices
+from .views.listing import ailing, choices
 
 NAME = "about"
 TITLE = "About"
@@ -63,4 +63,4 @@ def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link, and the document's title."""
     found = choices(context.store, link)
     page = render("about.html", choices=found, catalog=context.store.catalog, max_link=MAX_LINK_TEXT)
-    return Shown((page, density_figure(context.store)), "About · Earmark", lasts=True)
+    return Shown((page, density_figure(context.store)), "About · Earmark", lasts=not ailing(found))

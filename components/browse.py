@@ -12,7 +12,7 @@ from .bridge import Context
 from .card import render
 from .kept import Shown
 from .views.bare import bare_view
-from .views.listing import browse_page
+from .views.listing import ailing, browse_page
 from .views.worked import worked_examples
 
 NAME = "browse"
@@ -27,4 +27,4 @@ def build(context: Context) -> tuple[gr.HTML, ...]:
 def show(context: Context, link: Link) -> Shown:
     """What the tab's components show for a link, and the document's title."""
     page = replace(browse_page(context.store, link), bare=bare_view(context.store, context.desk, link), worked=worked_examples(context.store, link))
-    return Shown((render("browse.html", page=page),), f"{page.link.dictionary} · Earmark", lasts=not (page.bare or page.problem))
+    return Shown((render("browse.html", page=page),), f"{page.link.dictionary} · Earmark", lasts=not (page.bare or page.problem or ailing(page.choices)))

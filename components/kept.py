@@ -18,6 +18,8 @@ MAX_BYTES = 48_000_000
 """of all packed views"""
 MAX_AGE_S = 300.0
 """what a page offers by chance, such as another pair, is drawn anew after so long"""
+VIEW_BYTES = 4_000
+"""of each besides its texts: what it was drawn for, above all"""
 LEVEL = 1
 """of zlib: the quickest"""
 
@@ -77,14 +79,14 @@ class _View:
     @classmethod
     def of(cls, shown: Shown, due: float) -> _View:
         values = tuple(_Text.of(value) if isinstance(value, (str, Drawing)) else value for value in shown.values)
-        return cls(shown._replace(values=values), sum(len(value.packed) for value in values if isinstance(value, _Text)), due)
+        return cls(shown._replace(values=values), VIEW_BYTES + sum(len(value.packed) for value in values if isinstance(value, _Text)), due)
 
     def open(self) -> Shown:
         return self.shown._replace(values=tuple(value.value() if isinstance(value, _Text) else value for value in self.shown.values))
 
 
 class KeptViews:
-    """Drawn views by what they were drawn for. The one longest unused leaves when there are too many; each leaves when it is too old."""
+    """Drawn views by what they were drawn for. The oldest leaves when there are too many, and each when it is too old."""
 
     def __init__(self, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S, clock: Callable[[], float] = time.monotonic):
         self._max_bytes, self._max_age_s, self._clock = max_bytes, max_age_s, clock
@@ -92,13 +94,14 @@ class KeptViews:
         self._n_bytes = 0
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._views)
+
     def get(self, key: Hashable) -> Shown | None:
         with self._lock:
+            self._forget()
             view = self._views.get(key)
-            if view is None or view.due < self._clock():
-                return None
-            self._views.move_to_end(key)
-        return view.open()
+        return view.open() if view else None
 
     def put(self, key: Hashable, shown: Shown) -> None:
         view = _View.of(shown, self._clock() + self._max_age_s)
@@ -106,8 +109,13 @@ class KeptViews:
             self._drop(key)
             self._views[key] = view
             self._n_bytes += view.n_bytes
-            while self._n_bytes > self._max_bytes:
-                self._drop(next(iter(self._views)))
+            self._forget()
+
+    def _forget(self) -> None:
+        """The oldest leave, as long as they are too old or too many."""
+        now = self._clock()
+        while self._views and (self._n_bytes > self._max_bytes or next(iter(self._views.values())).due < now):
+            self._drop(next(iter(self._views)))
 
     def _drop(self, key: Hashable) -> None:
         left = self._views.pop(key, None)

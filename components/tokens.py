@@ -130,6 +130,7 @@ def pieces(
     each: bool = False,
     first: int = 0,
     context: tuple[str, str] = ("", ""),
+    public: bool = False,
 ) -> tuple[Piece, ...]:
     """Tokens as pieces, in order; they cover every position once.
 
@@ -137,6 +138,7 @@ def pieces(
     values: float [n_positions], one for each token; None shades nothing. scale: the magnitude that is shaded most, by default the largest of `values`.
     at, sinks: positions of the peak and of attention sinks. each: a piece for every token, also where nothing is marked, so that each can be clicked.
     first: the position of `tokens[0]`; `at`, `sinks` and the pieces count as it does. context: the text before and after these tokens.
+    public: they are a corpus's, whose tokens come again and again, and not a visitor's: what was found of them may be remembered.
     """
     floats: list[float] = [0.0] * len(tokens) if values is None else np.nan_to_num(np.asarray(values, dtype=np.float64)).tolist()
     scale = scale or max(map(abs, floats), default=0.0) or 1.0
@@ -144,15 +146,16 @@ def pieces(
     runs: list[_Run] = []
     for start, end, text in TokenGrid(tuple(tokens)).spans():
         value = floats[start] if end - start == 1 else max(floats[start:end], key=abs)
-        sink, peak = bool(sunk) and not sunk.isdisjoint(range(start, end)), at is not None and start <= at - first < end
+        sink, peak = bool(sunk) and not sunk.isdisjoint(range(start, end)), at is not None and bool(start <= at - first < end)
         shaded = value if abs(value) >= FAINT * scale and not sink else None
         if runs and not each and not (sink or peak) and shaded is None and runs[-1].plain:
             runs[-1].texts.append(text)
             runs[-1].end = end
         else:
             runs.append(_Run(start, end, [text], shaded, peak, sink))
-    texts = [context[0], *("".join(run.texts) for run in runs), context[1]]
-    return tuple(run.piece(first, scale, *texts[n : n + 3]) for n, run in enumerate(runs))
+    texts, cut = ["".join(run.texts) for run in runs], _kept_parts if public else _parts
+    around = zip([context[0], *texts], texts, [*texts[1:], context[1]], strict=False)
+    return tuple(run.piece(first, scale, text, cut(before, text, after, not run.plain)) for run, (before, text, after) in zip(runs, around, strict=True))
 
 
 @dataclass(slots=True)
@@ -170,27 +173,26 @@ class _Run:
     def plain(self) -> bool:
         return self.value is None and not self.peak and not self.sink
 
-    def piece(self, first: int, scale: float, before: str, text: str, after: str) -> Piece:
+    def piece(self, first: int, scale: float, text: str, parts: tuple[Part, ...]) -> Piece:
         share = 0.0 if self.value is None else min(max(self.value / scale, -1.0), 1.0)
-        found = _parts(before, text, after, not self.plain)
-        return Piece(first + self.start, first + self.end, text, found, share, self.value, self.peak, self.sink)
+        return Piece(first + self.start, first + self.end, text, parts, share, self.value, self.peak, self.sink)
 
 
 def _parts(before: str, text: str, after: str, edges: bool) -> tuple[Part, ...]:
-    """`parts`, remembered for what is as short as tokens are."""
-    if len(text) > MAX_KEPT:
-        return tuple(parts(before, text, after, edges))
-    return _kept_parts(_shaping(before[-1:]), text, _shaping(after[:1]), edges)
+    return tuple(parts(before, text, after, edges))
+
+
+def _kept_parts(before: str, text: str, after: str, edges: bool) -> tuple[Part, ...]:
+    """The same, remembered for what is as short as tokens are."""
+    return (_parts if len(text) > MAX_KEPT else _of_token)(_shaping(before[-1:]), text, _shaping(after[:1]), edges)
+
+
+_of_token = lru_cache(maxsize=1 << 14)(_parts)
 
 
 def _shaping(beside: str) -> str:
     """A letter beside a text where it makes a difference: joiners shape scripts and emoji, and nothing in Latin-1."""
     return beside if beside > LATIN else ""
-
-
-@lru_cache(maxsize=1 << 14)
-def _kept_parts(before: str, text: str, after: str, edges: bool) -> tuple[Part, ...]:
-    return tuple(parts(before, text, after, edges))
 
 
 def parts(before: str, text: str, after: str, edges: bool = False) -> Iterator[Part]:

@@ -79,7 +79,7 @@ class SafeHeaders:
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", REFERRER)
                 for name, value in NAMES_ITSELF.items() if scope["path"] in NAMING_ROOMS else ():
-                    headers.setdefault(name, value)
+                    headers.add_vary_header(value) if name == "Vary" else headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, complete)

@@ -7,11 +7,12 @@ for such a page (4, which Gradio takes for files, 3 ms for a sixth less).
 from __future__ import annotations
 
 from gradio.brotli_middleware import BrotliMiddleware
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Scope
 
 QUALITY = 1
 ROOMS = ("/gradio_api/run/", "/api/", "/f/")
-"""besides the page itself; sounds and pictures are packed already, and what comes bit by bit must not wait"""
+"""besides the page itself; sounds and pictures are packed already, and what comes bit by bit must not wait. A part of an answer is counted unpacked"""
 
 
 class Pressed(BrotliMiddleware):
@@ -22,4 +23,4 @@ class Pressed(BrotliMiddleware):
 
     def _is_compressible_file_type(self, scope: Scope) -> bool:
         path = str(scope["path"])
-        return path == "/" or path.startswith(ROOMS)
+        return (path == "/" or path.startswith(ROOMS)) and "range" not in Headers(scope=scope)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from earmark.errors import EarmarkError, NotFetched
 from earmark.links import Link
 from earmark.shelf.catalog import CorpusEntry, DictionaryEntry
+from earmark.shelf.folders import Corpus, Dictionary
 from earmark.shelf.store import Store, rows_of
 from earmark.web.search.find import Matches, matches
 
@@ -115,6 +116,11 @@ def choices(store: Store, link: Link) -> tuple[Choice, ...]:
     return tuple(found)
 
 
+def ailing(found: Sequence[Choice]) -> bool:
+    """Whether a dictionary has tables that cannot be opened now."""
+    return any(choice.problem and not choice.bare for choice in found)
+
+
 def with_tables(store: Store, current: str) -> tuple[tuple[str, str], ...]:
     """(slug, title) of the dictionaries that have tables, and of the current one."""
     entries = (e for e in store.catalog.offered(current) if e.slug == current or store.has_tables(e.slug))
@@ -126,7 +132,7 @@ def browse_page(store: Store, link: Link) -> BrowsePage:
     try:
         dictionary = store.dictionary(link.dictionary)
         corpus = store.corpus(dictionary.corpus)
-        frame = _listed(store, link.dictionary, dictionary.revision)
+        frame = _listed(store, dictionary, corpus)
     except EarmarkError as error:
         return BrowsePage(link, picker, problem=str(error))
     asked = matches(store, link.dictionary, link.browse.text) if link.browse.text.strip() else None
@@ -155,10 +161,9 @@ def browse_page(store: Store, link: Link) -> BrowsePage:
 
 
 @lru_cache(maxsize=8)
-def _listed(store: Store, slug: str, revision: str) -> pd.DataFrame:
+def _listed(store: Store, dictionary: Dictionary, corpus: Corpus) -> pd.DataFrame:
     """The units of one dictionary, with how much their strongest samples share: of texts the words at the peaks, of sounds the transcripts."""
-    frame = store.units_frame(slug)
-    corpus = store.corpus(store.dictionary(slug).corpus)
+    frame = store.units_frame(dictionary.entry.slug)
     if corpus.is_text:
         peaks = [list(zip(*pair, strict=True)) for pair in zip(frame["strongest"], frame["peaks_at"], strict=True)]
         words, around = ([[read(row, at) for row, at in places] for places in peaks] for read in (corpus.word_at, corpus.near))

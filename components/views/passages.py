@@ -96,7 +96,7 @@ def zones_of(tokens: Sequence[str], values: np.ndarray, scale: float, at: int) -
 
 def _zone(tokens: Sequence[str], values: np.ndarray, scale: float, at: int, start: int, end: int) -> tuple[Piece, ...]:
     beside = "".join(tokens[max(0, start - 4) : start]), "".join(tokens[end : end + 4])
-    return pieces(tokens[start:end], values[start:end], scale, at, first=start, context=beside)
+    return pieces(tokens[start:end], values[start:end], scale, at, first=start, context=beside, public=True)
 
 
 def peak_lines(corpus: Corpus, rows: Sequence[int], places: Sequence[int], n: int = N_LINES) -> tuple[Line, ...]:
@@ -109,7 +109,7 @@ def _line(tokens: tuple[str, ...], at: int) -> Line:
     (start, end), hit = around(tokens, at, *LINE), around(tokens, at, 0, 0)[0]
     marked = np.zeros(end - hit)
     marked[at - hit] = 1.0
-    zones = (Zone("near", pieces(tokens[start:hit], first=start)), Zone("hit", pieces(tokens[hit:end], marked, 1.5, at, first=hit)))
+    zones = (Zone("near", pieces(tokens[start:hit], first=start, public=True)), Zone("hit", pieces(tokens[hit:end], marked, 1.5, at, first=hit, public=True)))
     return zones if start < hit else zones[1:]
 
 

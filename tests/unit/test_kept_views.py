@@ -14,11 +14,14 @@ import pytest
 
 from components import TABS
 from components.bridge import Context, View, view_of
-from components.kept import Drawing, KeptViews, Shown
+from components.kept import VIEW_BYTES, Drawing, KeptViews, Shown
 from earmark.live.desk import Desk
 from earmark.settings import Settings
+from earmark.shelf.schema import LABELS
 from earmark.shelf.store import Store
-from tests.fixtures.shelf import CORPUS, NEURONS, SAE, build_shelf
+from earmark.shelf.tables import files_of
+from earmark.units import UnitId
+from tests.fixtures.shelf import CORPUS, LABEL, NEURONS, SAE, build_shelf, write_rows
 
 LASTING = (
     f"tab=browse&dictionary={SAE}&page=1", f"tab=feature&dictionary={SAE}&unit=5", f"tab=feature&dictionary={SAE}&unit=5&min=0.5",
@@ -122,19 +125,21 @@ def test_texts_and_figures_come_back_as_they_were() -> None:
 
 def test_it_keeps_within_its_room_and_its_age() -> None:
     now, dice = [0.0], random.Random(1)
-    views = KeptViews(max_bytes=20_000, max_age_s=10, clock=lambda: now[0])
+    views = KeptViews(max_bytes=20_000 + 7 * VIEW_BYTES, max_age_s=10, clock=lambda: now[0])
     pages = {n: Shown(("".join(map(chr, dice.choices(range(32, 127), k=3000))),), "", True) for n in range(20)}
     for n, page in pages.items():
+        now[0] = n / 10
         views.put(n, page)
-        views.get(0)
     there = [n for n in pages if views.get(n) is not None]
-    assert there[0] == 0 and there[1:] == list(range(20 - len(there) + 1, 20)), "what is used stays, of the rest the oldest leave"
-    assert 5 <= len(there) <= 9
+    assert there == list(range(20 - len(there), 20)) and 5 <= len(there) <= 9, "the oldest leave"
     for _ in range(50):
         views.put(19, pages[19])
     assert [n for n in pages if views.get(n) is not None] == there, "what is drawn again takes no more room"
-    now[0] = 10.1
-    assert not [n for n in pages if views.get(n) is not None]
+    now[0] = 11.85
+    assert [n for n in pages if views.get(n) is not None] == [19] and len(views) == 1, "what is too old is not held, either"
+    for n in range(100):
+        views.put(f"{n}", Shown(("",), "", True))
+    assert len(views) <= 20_000 / VIEW_BYTES + 7, "an empty one takes room, too"
 
 
 def test_the_corpus_counts_too(context: Context, tmp_path: Path) -> None:
@@ -143,3 +148,26 @@ def test_the_corpus_counts_too(context: Context, tmp_path: Path) -> None:
     assert context.store.state() == before
     os.utime(tmp_path / CORPUS / "manifest.json", ns=(1, 1))
     assert context.store.state() != before
+
+
+def test_a_corpus_that_nobody_has_listed_counts_too(context: Context, tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.toml"
+    head, rest = catalog.read_text().split(f"[corpora.{CORPUS}]")
+    catalog.write_text(head + rest[rest.index("[dictionaries") :])
+    store = Store(replace(Settings.from_env(), data=tmp_path))
+    store.card(UnitId(SAE, 5))
+    before = store.state()
+    os.utime(tmp_path / CORPUS / "manifest.json", ns=(1, 1))
+    assert store.state() != before
+
+
+def test_labels_that_came_without_a_new_dictionary_are_listed(context: Context, tmp_path: Path) -> None:
+    """The revision says which weights they are; tables over them may be built again."""
+    query = f"tab=browse&dictionary={SAE}&q=fricative"
+    assert "before the word money" not in str(drawn(context, query).values)
+    folder = tmp_path / SAE
+    told = json.loads((folder / "manifest.json").read_text())
+    write_rows(folder, LABELS, [LABEL | {"label": "a fricative at last"}])
+    (folder / "manifest.json").write_text(json.dumps(told | {"files": files_of(folder, told["files"])}))
+    os.utime(folder / "manifest.json", ns=(1, 1))
+    assert "a fricative at last" in str(drawn(context, query).values)

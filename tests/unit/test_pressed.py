@@ -49,3 +49,8 @@ def test_the_rest_passes_as_it_is(client: TestClient, path: str) -> None:
 
 def test_what_is_short_is_not_worth_it(client: TestClient) -> None:
     assert raw(client, "/?short", "br, gzip") == ("", b"short")
+
+
+def test_a_part_of_an_answer_stays_the_part_that_was_asked_for(client: TestClient) -> None:
+    answer = client.get("/api/units/x", headers={"accept-encoding": "br", "range": "bytes=0-99"})
+    assert "content-encoding" not in answer.headers

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from earmark.live.line.quiet import NICENESS, set_aside
+from earmark.live.line.quiet import NICENESS, Aside, set_aside
 from earmark.live.line.turns import Turns
 
 
@@ -25,6 +25,15 @@ def test_the_models_thread_gives_way_and_no_other_does() -> None:
     assert Turns().take("sound", niceness).done.result(10) == min(max(here, NICENESS), 19)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(niceness).result(10) == here == niceness()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows the priority of a single thread")
+def test_what_is_set_aside_is_so_by_a_thread_that_does_not_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    monkeypatch.setattr("earmark.live.line.quiet.set_aside", lambda: found.append(niceness()))
+    here, aside = niceness(), Aside()
+    Turns().take("load", aside).done.result(10)
+    assert found == [here]
 
 
 class Ring:

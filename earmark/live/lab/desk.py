@@ -23,6 +23,7 @@ from ...shelf.catalog import DictionaryEntry
 from ...shelf.hub import HERE, find_model
 from ..line.askers import ASKER, Asker, crowded
 from ..line.kept import Brought, Kept
+from ..line.quiet import stand_back
 from ..line.turns import Durations, Wait
 from .material import Source, check_model, take
 from .run import Run, made
@@ -69,7 +70,7 @@ class Lab:
         self._sounds, self._limit_s, self._left_s = sounds, limit_s, left_s
         self.kept: Kept[Run] = Kept(RUNS_BYTES, gone=self._take_back)
         self._jobs: dict[str, Job] = {}
-        self._pool = ThreadPoolExecutor(1, "lab")
+        self._pool = ThreadPoolExecutor(1, "lab", initializer=stand_back)
         self._took = Durations()
         self._lock = threading.Lock()
 

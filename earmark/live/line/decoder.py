@@ -26,6 +26,7 @@ from ...inputs.audio import Limits, Sound, decode
 from ...machine import told
 from ...settings import ROOT
 from ...units import Waveform
+from .quiet import stand_back
 
 T = TypeVar("T")
 CODE = f"from {__name__} import serve; serve()"
@@ -152,6 +153,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _bound_memory()
+    stand_back()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     import_module("soxr")  # so that no visitor waits for it
 

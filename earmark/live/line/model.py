@@ -20,7 +20,7 @@ from ...machine import told
 from ...shelf.hub import HERE, Terms, far_away, find_checkpoint, find_model
 from ...shelf.store import Store
 from ...units import SAMPLE_RATE_HZ, Waveform
-from .quiet import set_aside
+from .quiet import Aside
 from .turns import Kind, Tell, Turns, quiet
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Line:
         self._run_s = run_s
         self.turns = Turns()
         self._fetching = ThreadPoolExecutor(2, "fetch")
+        self._set_aside = Aside()
         self._loading: dict[str, Future[None]] = {}
         self._progress: dict[str, str] = {}
         self._facts: dict[str, Facts] = {}
@@ -138,7 +139,7 @@ class Line:
             self._facts[slug] = examine(self.runtime(), self.store, slug)
         if self.store.catalog.model(self.store.catalog.dictionary(slug).model).modality == "audio":
             mel_grey(Waveform(np.zeros(SAMPLE_RATE_HZ, np.float32)))  # its library loads slowly, too
-        set_aside()
+        self._set_aside()
 
     def runtime(self) -> Runtime:
         """The models in memory; only the model's thread runs them."""

@@ -7,9 +7,11 @@ import gc
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
-NICENESS = 10
-"""of the thread that runs the model: beside one that wants its core it gets a tenth"""
+NICENESS = 4
+"""of a thread that runs a model: beside one that wants its core it gets 0.4 of what that one gets; less of it would hold up all others at each step
+of Python's, which one thread takes at a time"""
 
 
 def stand_back() -> None:
@@ -17,6 +19,17 @@ def stand_back() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+class Aside:
+    """Sets aside, on a thread that does not give way: nobody else runs meanwhile, so that it must not wait for a core."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "aside")
+        self._thread.submit(lambda: None)  # it begins now, for it would take over that its beginner gives way
+
+    def __call__(self) -> None:
+        self._thread.submit(set_aside).result()
 
 
 def set_aside() -> None:

@@ -111,7 +111,7 @@ class Turns:
             if len(self._line) >= self._most and not within:
                 seconds = about(self._wait(len(self._line)).seconds)
                 raise BadInput(f"{self._most} are waiting for the model, which is all there is room for, {seconds} in all. Try once more in a minute.")
-            if not within and (said := crowded((other.asker for other in self._line), self._most)):
+            if not within and (said := crowded((other.asker for other in self._line if other.kind != "load"), self._most)):
                 raise BadInput(said)
             self._line.append(turn)
             context = copy_context()  # what the work tells reaches whoever has asked

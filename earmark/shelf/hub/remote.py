@@ -88,7 +88,8 @@ class Places:
 
     def state(self, slugs: Iterable[str]) -> Hashable:
         """Another one whenever a manifest beside the catalog has changed, or one of the folders was opened."""
-        return self._n_made, *(_changed(self._settings.data / slug / MANIFEST) for slug in slugs)
+        opened = (slug for slug, _ in self._made)  # also what nobody has listed
+        return self._n_made, *(_changed(self._settings.data / slug / MANIFEST) for slug in dict.fromkeys((*slugs, *opened)))
 
     @staticmethod
     def _stamp(folder: Path, needs_tables: bool) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...cards import UnitLabel
 from ...errors import BadInput, EarmarkError
 from ...links import MAX_TEXT
-from ...shelf.folders import Corpus
+from ...shelf.folders import Corpus, Dictionary
 from ...shelf.store import Store
 from ..media import modality_of
 from ..records import number
@@ -101,15 +101,14 @@ def matches(store: Store, slug: str, text: str) -> Matches:
     for unit, label in d.labels.items():
         if label.text in fitting:
             by_label[unit], exact[unit] = True, fitting[label.text]
-    store.corpus(d.corpus, fetch=False)
-    times = _strongest(store, slug, d.revision).times(query_of(text).said)
+    times = _strongest(store, d, store.corpus(d.corpus, fetch=False)).times(query_of(text).said)
     return Matches(slug, d.labels, _verb(store, slug), by_number, by_label, exact, times)
 
 
 @lru_cache(maxsize=8)
-def _strongest(store: Store, slug: str, revision: str) -> Said:
+def _strongest(store: Store, d: Dictionary, corpus: Corpus) -> Said:
     """What is said in each unit's strongest samples, of texts around their peaks."""
-    frame, corpus = store.units_frame(slug), store.corpus(store.dictionary(slug).corpus)
+    frame = store.units_frame(d.entry.slug)
     pairs = zip(frame["strongest"], frame["peaks_at"], strict=True)
     return said_in([[corpus.near(row, at) for row, at in zip(rows, places, strict=True)] for rows, places in pairs])
 
