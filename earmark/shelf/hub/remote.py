@@ -72,6 +72,8 @@ class Places:
         self._settings = settings
         self._made: dict[tuple[str, int], Any] = {}
         self._n_made = 0
+        self._with_tables: dict[str, int] = {}
+        """slug -> the stamp of a manifest that has tables"""
         self._making: dict[str, threading.Lock] = {}
         self._failed: dict[str, tuple[float, EarmarkError]] = {}
         self._lock = threading.Lock()
@@ -79,7 +81,7 @@ class Places:
     def opened(self, slug: str, far: HubTables | None, make: Callable[[Folder], Any], fetch: bool = True, needs_tables: bool = False) -> Any:
         """What `make` makes of the folder beside the catalog, else of the one on the Hub; without `fetch`, only if that has been fetched before."""
         folder = self._settings.data / slug
-        here = self._stamp(folder, needs_tables)
+        here = self._stamp(slug, needs_tables)
         if here or far is None:
             return self._once((slug, here), lambda: make(Folder(folder)))
         if not fetch and (slug, 0) not in self._made and not HubFolder.is_here(far, self._settings):
@@ -91,16 +93,20 @@ class Places:
         opened = (slug for slug, _ in self._made)  # also what nobody has listed
         return self._n_made, *(_changed(self._settings.data / slug / MANIFEST) for slug in dict.fromkeys((*slugs, *opened)))
 
-    @staticmethod
-    def _stamp(folder: Path, needs_tables: bool) -> int:
-        """When a folder's manifest changed last; 0 where there is none, or none with the tables of a dictionary."""
+    def _stamp(self, slug: str, needs_tables: bool) -> int:
+        """When a folder's manifest changed last; 0 where there is none, or none with the tables of a dictionary. One that has not changed is not read again."""
+        folder = self._settings.data / slug
         stamp = _changed(folder / MANIFEST)
-        try:
-            return stamp if not needs_tables or b'"tables"' in file_in(folder, MANIFEST).read_bytes() else 0
-        except OSError:
-            return 0
-        except BadTable:  # something is there, and whoever opens it will say what
-            return stamp
+        if stamp and needs_tables and self._with_tables.get(slug) != stamp:
+            try:
+                if b'"tables"' not in file_in(folder, MANIFEST).read_bytes():
+                    return 0
+            except OSError:
+                return 0
+            except BadTable:  # something is there, and whoever opens it will say what
+                return stamp
+            self._with_tables[slug] = stamp
+        return stamp
 
     def _once(self, key: tuple[str, int], make: Callable[[], Any]) -> Any:
         came_at = time.monotonic()
