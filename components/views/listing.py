@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -175,12 +176,13 @@ def shared_words(heard: Sequence[Sequence[str]]) -> list[float]:
     """For each unit's strongest transcripts the share of them that hold their best word, of four letters or more, plus a little for a
     rare one; a line that is said twice counts once. Units that shouldn't lead a list get a negative value."""
     folded = [{line.casefold() for line in lines} for lines in heard]
-    words = {line: set(re.findall(r"[^\W\d_]+", line)) for lines in folded for line in lines}
+    words = {line: set(re.findall(r"[^\W\d_]+", line)) for line in set[str]().union(*folded)}
+    long = {line: [word for word in own if len(word) > 3] for line, own in words.items()}
     said = [[words[line] for line in lines] for lines in folded]
-    in_units = Counter(word for lines in said for word in {word for line in lines for word in line})
+    in_units = Counter(itertools.chain.from_iterable(set[str]().union(*lines) for lines in said))
     found: list[float] = []
-    for lines in said:
-        times = Counter(word for line in lines for word in line if len(word) > 3)
+    for own, lines in zip(folded, said, strict=True):
+        times = Counter(itertools.chain.from_iterable(long[line] for line in own))
         best = max((n / 5 + 0.19 * (1 - math.log(in_units[word]) / math.log(len(said) + 1)) for word, n in times.items() if n > 1), default=0.0)
         found.append(best - 2 if any(prose.NOT_IN_FRONT & line for line in lines) else best)
     return found
