@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -90,7 +89,8 @@ class KeptViews:
 
     def __init__(self, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S, clock: Callable[[], float] = time.monotonic):
         self._max_bytes, self._max_age_s, self._clock = max_bytes, max_age_s, clock
-        self._views: OrderedDict[Hashable, _View] = OrderedDict()
+        self._views: dict[Hashable, _View] = {}
+        """in the order in which they were drawn"""
         self._n_bytes = 0
         self._lock = threading.Lock()
 
